@@ -1,0 +1,34 @@
+"""A distributed token store for the Zoho CRM Python SDK: a fleet of workers behaves like one careful client."""
+
+from zoho_token_store.errors import (
+    AmbiguousToken,
+    ConfigurationError,
+    CorruptRecord,
+    InvalidToken,
+    RefreshFailing,
+    RefreshTimeout,
+    StoreClosed,
+    StoreUnavailable,
+    TokenDeleted,
+    TokenNotFound,
+    TokenStoreError,
+    UnsupportedSchema,
+)
+from zoho_token_store.store import RedisTokenStore
+
+__all__ = [
+    "AmbiguousToken",
+    "ConfigurationError",
+    "CorruptRecord",
+    "InvalidToken",
+    "RedisTokenStore",
+    "RefreshFailing",
+    "RefreshTimeout",
+    "StoreClosed",
+    "StoreUnavailable",
+    "TokenDeleted",
+    "TokenNotFound",
+    "TokenStoreError",
+    "UnsupportedSchema",
+]
+__version__ = "0.1.0"

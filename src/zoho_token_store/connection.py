@@ -1,0 +1,130 @@
+"""Connections to Redis: made from a URL or a caller's client, kept few, and never hanging.
+
+redis-py's own connections do the talking. Its pools and retries stay out: checking out a connection costs a good part
+of a look-up, a retry may run a script twice behind our back, and with the defaults one GET against a silent server
+takes a minute.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from zoho_token_store.errors import ConfigurationError, StoreClosed
+
+IDLE = 8
+"""Connections kept open while nobody uses them. In use there is one for each thread that is inside a call."""
+
+_CONFLICTING = ("retry_on_timeout", "max_connections", "timeout", "event_dispatcher", "maint_notifications_config")
+
+
+def client_from_url(url: str) -> redis.Redis:
+    """Return a client for a URL.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``, with redis-py's query options.
+
+    Raises:
+        ConfigurationError: The URL cannot be used. The message does not repeat it: it may hold a password.
+    """
+    if not isinstance(url, str):
+        raise ConfigurationError("url", "must be text such as redis://localhost:6379/0")
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ConfigurationError("url", "must start with redis://, rediss:// or unix://")
+    if url in ("unix://", "unix:///"):
+        raise ConfigurationError("url", "unix:// needs the path of a socket")
+    try:
+        return redis.Redis.from_url(url)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError("url", f"cannot be read ({type(error).__name__}): check port and query") from None
+
+
+class Connections:
+    """Connections that are lent out one at a time.
+
+    Args:
+        client: Whose settings (address, credentials, TLS, protocol) are used; its own pool is left alone.
+        timeout: Longest time that connecting, and any single read or write, may block, seconds.
+
+    Raises:
+        ConfigurationError: The client is not a ``redis.Redis`` of one server.
+    """
+
+    def __init__(self, client: redis.Redis, timeout: float) -> None:
+        pool = getattr(client, "connection_pool", None)
+        if pool is None or not isinstance(getattr(pool, "connection_kwargs", None), dict):
+            raise ConfigurationError("client", "must be a redis.Redis connected to one server")
+        if not callable(getattr(client, "get", None)) or "asyncio" in type(client).__module__:
+            raise ConfigurationError("client", "must be a synchronous redis.Redis")
+        self.timeout = timeout
+        self._make: Callable[..., Any] = pool.connection_class
+        self._settings = {key: value for key, value in pool.connection_kwargs.items() if key not in _CONFLICTING}
+        self._settings |= {
+            "decode_responses": True,
+            "encoding": "utf-8",
+            "encoding_errors": "surrogateescape",
+            "retry": Retry(NoBackoff(), 0),
+            "retry_on_error": [],
+            "health_check_interval": 0,
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+        }
+        self._idle: deque[Any] = deque()
+        self._closed = False
+        try:
+            self._make(**self._settings)  # not connected: only to find out whether the settings can be used
+        except (TypeError, ValueError, redis.RedisError) as error:
+            raise ConfigurationError("url", f"has an option that cannot be used ({error})") from None
+
+    def use(self, at_most: float, exchange: Callable[..., Any], *request: Any) -> Any:
+        """Run one exchange on a connection of its own; one on which anything went wrong is not used again.
+
+        Args:
+            at_most: Seconds left for the operation; a new connection is made with a timeout within them.
+            exchange: Called with the connection and the request.
+            request: What to send.
+        """
+        connection = self._take(at_most)
+        try:
+            reply = exchange(connection, *request)
+        except redis.ResponseError:
+            self._give(connection)  # an error is a complete reply
+            raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._give(connection)
+        return reply
+
+    def _take(self, at_most: float) -> Any:
+        if self._closed:
+            raise StoreClosed
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        connection = self._make(**self._settings)
+        if at_most < self.timeout:
+            connection.socket_timeout = connection.socket_connect_timeout = max(at_most, 0.01)
+        return connection
+
+    def _give(self, connection: Any) -> None:
+        if self._closed or len(self._idle) >= IDLE or connection.socket_timeout != self.timeout:
+            connection.disconnect()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what is idle now, and what is given back later."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().disconnect()
+
+    def reset_after_fork(self) -> None:
+        """Forget the parent's connections; its sockets stay the parent's."""
+        self._idle = deque()

@@ -1,0 +1,163 @@
+"""What can go wrong, as one tree.
+
+::
+
+    SDKException                    the Zoho SDK's own, so that existing handlers go on working
+    └── TokenStoreError             code "TOKEN_STORE"
+        ├── ConfigurationError      an option or a URL that cannot be used
+        ├── InvalidToken            a token or an argument that cannot be stored or looked up
+        ├── TokenNotFound           no record under this id
+        ├── TokenDeleted            the record was deleted, and stays so
+        ├── AmbiguousToken          one user name under several clients, and no client id to choose by
+        ├── RefreshTimeout          another worker was to refresh, and nobody has within the wait time
+        ├── RefreshFailing          several refreshes in a row have failed; the fleet cools down
+        ├── StoreUnavailable        Redis did not answer within the operation budget
+        ├── StoreClosed             the store was closed
+        ├── UnsupportedSchema       written by a newer release that this one does not understand
+        └── CorruptRecord           not something that this package has written
+
+No message holds a token, a secret or a user name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoho_token_store.zoho_sdk import SDKException
+
+CODE = "TOKEN_STORE"
+
+
+class TokenStoreError(SDKException):
+    """Base of every error that this package raises.
+
+    Args:
+        message: What happened, and what to do about it.
+        cause: The error underneath, if there is one.
+    """
+
+    def __init__(self, message: str, *, cause: BaseException | None = None) -> None:
+        super().__init__(CODE, message if cause is None else f"{message}: ", None, cause)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Celery sends errors between processes; the leaves' own arguments need not match Exception's.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[TokenStoreError], args: tuple[Any, ...], state: dict[str, Any]) -> TokenStoreError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(TokenStoreError):
+    """An option or a URL that cannot be used.
+
+    Attributes:
+        option: The name of the option.
+    """
+
+    def __init__(self, option: str, message: str, *, cause: BaseException | None = None) -> None:
+        super().__init__(f"{option}: {message}", cause=cause)
+        self.option = option
+
+
+class InvalidToken(TokenStoreError):
+    """A token or an argument that cannot be stored or looked up; nothing was changed.
+
+    Attributes:
+        field: The name of the field at fault.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class _RecordError(TokenStoreError):
+    """An error about one record; ``record_id`` is its id, or None when only a credential was given."""
+
+    def __init__(self, message: str, record_id: str | None) -> None:
+        super().__init__(message if record_id is None else f"{message} (record {record_id})")
+        self.record_id = record_id
+
+
+class TokenNotFound(_RecordError):
+    """No record under this id."""
+
+    def __init__(self, record_id: str | None) -> None:
+        super().__init__("no such token", record_id)
+
+
+class TokenDeleted(_RecordError):
+    """The record was deleted; the worker that still holds its object has to log in again."""
+
+    def __init__(self, record_id: str | None) -> None:
+        super().__init__("the token was deleted", record_id)
+
+
+class AmbiguousToken(TokenStoreError):
+    """One user name under several clients, and no client id to choose by.
+
+    Attributes:
+        clients: How many clients know this user name.
+    """
+
+    def __init__(self, clients: int) -> None:
+        super().__init__(f"user_signature: {clients} clients have a token of this user; give the client id too")
+        self.clients = clients
+
+
+class RefreshTimeout(_RecordError):
+    """Another worker was to refresh, and no usable token has come within the wait time.
+
+    Attributes:
+        waited: Seconds waited.
+    """
+
+    def __init__(self, record_id: str | None, waited: float) -> None:
+        super().__init__(f"no worker has refreshed the token within {waited:.1f} s", record_id)
+        self.waited = waited
+
+
+class RefreshFailing(_RecordError):
+    """Several refreshes in a row have ended without a token; the fleet asks again after a pause.
+
+    Attributes:
+        retry_at: When the next refresh will be tried, seconds since the epoch by this machine's clock.
+    """
+
+    def __init__(self, record_id: str | None, retry_at: float) -> None:
+        super().__init__("the last refreshes have failed; the fleet cools down before the next", record_id)
+        self.retry_at = retry_at
+
+
+class StoreUnavailable(TokenStoreError):
+    """Redis did not answer, or not usefully, within the operation budget; ``cause`` is its last error."""
+
+
+class StoreClosed(TokenStoreError):
+    """The store was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the token store is closed")
+
+
+class UnsupportedSchema(_RecordError):
+    """The record was written by a newer release that this one does not understand; it is left as it is.
+
+    Attributes:
+        schema: The schema of the record.
+    """
+
+    def __init__(self, record_id: str | None, schema: str) -> None:
+        super().__init__(f"the record has schema {schema}; upgrade zoho-token-store to read it", record_id)
+        self.schema = schema
+
+
+class CorruptRecord(_RecordError):
+    """What is stored is not something that this package has written; it is left as it is."""
+
+    def __init__(self, record_id: str | None, what: str) -> None:
+        super().__init__(f"{what} cannot be read; it was changed by something else", record_id)

@@ -1,0 +1,238 @@
+"""Look-ups: ask Redis, wait for the worker that refreshes, ask again."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from zoho_token_store.clock import SystemClock
+from zoho_token_store.errors import RefreshFailing, RefreshTimeout, TokenDeleted, TokenNotFound, UnsupportedSchema
+from zoho_token_store.lease import Flights, HeldLeases, Lease, Owners
+from zoho_token_store.match import TokenData, resolve, selectors
+from zoho_token_store.options import Options
+from zoho_token_store.record import TokenRecord
+from zoho_token_store.repository import (
+    Answer,
+    Contradicts,
+    Failing,
+    Fresh,
+    Gone,
+    Leased,
+    Moved,
+    Question,
+    Redirect,
+    Repository,
+    Schema,
+    Wait,
+)
+from zoho_token_store.snapshot import Snapshot
+from zoho_token_store.stats import Stats
+
+log = logging.getLogger("zoho_token_store")
+
+LONG_WAIT = 5.0
+"""Seconds after which a wait is worth a word in the log."""
+
+HINTS = 4096
+"""How many look-ups a process remembers the pointers of."""
+
+
+class Found(NamedTuple):
+    """What a look-up has found.
+
+    Attributes:
+        record: The record.
+        lease: The lease to refresh it; None if its access token may be used.
+    """
+
+    record: TokenRecord
+    lease: Lease | None
+
+
+class Finder:
+    """Finds records, and elects who refreshes them.
+
+    Args:
+        repository: The records.
+        options: Wait time.
+        owners: Names of threads and operations.
+        held: Where leases are noted.
+        stats: Where it is counted.
+        clock: This machine's clocks.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        options: Options,
+        owners: Owners,
+        held: HeldLeases,
+        stats: Stats,
+        clock: SystemClock,
+    ) -> None:
+        self._repository = repository
+        self._options = options
+        self._owners = owners
+        self._held = held
+        self._stats = stats
+        self._clock = clock
+        self._flights = Flights()
+        self._hints: dict[tuple[tuple[str, ...], str | None], tuple[str, tuple[str, ...]]] = {}
+
+    def by_id(self, record_id: str) -> Found | None:
+        """Find a record by its id.
+
+        Returns:
+            None if it was never seen and the caller shall make it (``on_missing_id="none"``).
+
+        Raises:
+            TokenNotFound: Never seen.
+            TokenDeleted: Deleted.
+        """
+        claims = self._options.on_missing_id == "none"
+        question = Question(record_id, record_id, self._owners.this_thread(), self._owners.nonce(), claims=claims)
+        lease, answer = self._follow(question)
+        if isinstance(answer, (Fresh, Leased)):
+            return self._found(lease, question.owner, answer)
+        raise TokenNotFound(record_id)
+
+    def by_data(self, data: TokenData) -> Found | None:
+        """Find a record by what a caller's token says: its id first.
+
+        Returns:
+            None if there is no such record; if the caller has a credential, it then holds the lease to spend it.
+
+        Raises:
+            TokenDeleted: The id or the grant code belongs to a token that was deleted.
+            AmbiguousToken: A user name under several clients, and no client id.
+        """
+        if data.id is not None:
+            owner = self._owners.this_thread()
+            question = Question(data.id, data.id, owner, self._owners.nonce(), data.client_id or "")
+            lease, answer = self._follow(question)
+            if isinstance(answer, (Fresh, Leased)):
+                return self._found(lease, owner, answer)
+        return self._by_selectors(data)
+
+    def _follow(self, question: Question) -> tuple[str, Answer]:
+        """Ask for a record by its id, through redirects; return the name of its lease with the answer."""
+        answer = self._ask(question)
+        while isinstance(answer, Redirect):
+            question = question._replace(record_id=answer.record_id, lease=answer.record_id)
+            answer = self._ask(question)
+        if isinstance(answer, Gone):
+            raise TokenDeleted(question.record_id)
+        return question.lease, answer
+
+    def _by_selectors(self, data: TokenData) -> Found | None:
+        wanted = selectors(data)
+        names = tuple(wanted.names())
+        if not names:
+            return None
+        asking = Question("", "", self._owners.this_thread(), self._owners.nonce(), data.client_id or "", False, names)
+        hint = self._hints.get((names, data.client_id))
+        if hint:
+            record_id, values = hint
+            answer = self._ask(asking._replace(record_id=record_id, lease=record_id, values=values))
+            if isinstance(answer, (Fresh, Leased)):
+                return self._found(record_id, asking.owner, answer)
+        values = self._read(names)
+        dead: set[str] = set()
+        foreign: set[str] = set()
+        heirs: dict[str, str] = {}
+        while True:
+            match = resolve(data, wanted, dict(zip(names, values, strict=True)), dead, foreign)
+            subject = match.claim or match.record_id
+            if subject is None:
+                return None
+            subject = heirs.get(subject, subject)
+            claims = match.claim is not None
+            answer = self._ask(asking._replace(record_id=subject, lease=subject, claims=claims, values=values))
+            if isinstance(answer, (Fresh, Leased)):
+                if not claims:
+                    self._remember((names, data.client_id), (subject, values))
+                return self._found(subject, asking.owner, answer)
+            if isinstance(answer, Redirect):
+                heirs[subject] = answer.record_id
+            elif isinstance(answer, Moved):
+                values = tuple(answer.values)
+                dead.clear()
+                foreign.clear()
+            elif isinstance(answer, Contradicts):
+                foreign.add(subject)
+            elif claims:
+                raise TokenDeleted(None)
+            else:
+                dead.add(subject)
+
+    def _ask(self, question: Question) -> Answer:
+        """Ask until the answer is not to wait."""
+        self._stats.count("finds")
+        self._flights.join(question.lease, self._options.wait_timeout)
+        answer = self._repository.find(question)
+        if isinstance(answer, Wait):
+            answer = self._wait(question, answer)
+        if isinstance(answer, Failing):
+            self._stats.count("failing")
+            retry_at = self._repository.server_clock.to_here_ms(answer.retry_ms) / 1000
+            raise RefreshFailing(_record_id(question), retry_at)
+        if isinstance(answer, Schema):
+            raise UnsupportedSchema(_record_id(question), answer.schema)
+        return answer
+
+    def _wait(self, question: Question, answer: Answer) -> Answer:
+        """Wait until the answer is another; of this process's threads that wait for one lease, one asks Redis."""
+        self._stats.count("waits")
+        started = self._clock.monotonic()
+        deadline = started + self._options.wait_timeout
+        while isinstance(answer, Wait):
+            with self._flights.board(question.lease, deadline - self._clock.monotonic()) as leads:
+                answer = self._sit_out(question, answer, deadline) if leads else self._repository.find(question)
+        waited = self._clock.monotonic() - started
+        if waited > LONG_WAIT:
+            log.warning("waited %.1f s for the refresh of %s", waited, question.lease)
+        return answer
+
+    def _sit_out(self, question: Question, answer: Answer, deadline: float) -> Answer:
+        while isinstance(answer, Wait):
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                self._stats.count("wait_timeouts")
+                log.error("nobody has refreshed %s within %.1f s", question.lease, self._options.wait_timeout)
+                raise RefreshTimeout(_record_id(question), self._options.wait_timeout)
+            self._repository.wait(question.lease, answer, left)
+            answer = self._repository.find(question)
+        return answer
+
+    def _found(self, name: str, owner: str, answer: Fresh | Leased) -> Found | None:
+        if isinstance(answer, Fresh):
+            return Found(answer.record, None)
+        lease = Lease(name, owner, answer.fence)
+        self._held.add(lease)
+        self._stats.count("leases")
+        if answer.attempts > 1:
+            self._stats.count("takeovers")
+            log.warning("taking over the refresh of %s: %d leases without a save", lease.name, answer.attempts - 1)
+        if answer.record is not None:
+            return Found(answer.record, lease)
+        self._owners.claims()[lease.name] = lease
+        return None
+
+    def _read(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        snapshot = Snapshot()
+        self._repository.load(snapshot, names, ())
+        return tuple(snapshot.string(name) for name in names)
+
+    def _remember(self, asked: tuple[tuple[str, ...], str | None], led_to: tuple[str, tuple[str, ...]]) -> None:
+        """Keep what pointers led to; Redis compares them again, so that a warm look-up is one round trip."""
+        if len(self._hints) >= HINTS:
+            self._hints.clear()
+        self._hints[asked] = led_to
+
+    def reset_after_fork(self) -> None:
+        """Forget the parent's waits."""
+        self._flights = Flights()
+
+
+def _record_id(question: Question) -> str | None:
+    return None if ":" in question.lease else question.record_id

@@ -1,0 +1,136 @@
+"""Every key name and every digest, in one place.
+
+All keys of a namespace carry the hash tag ``{<namespace>}``: they lie in one slot of a Redis Cluster, so that a script
+may read and write any of them in one atomic step. No token, secret or user name stands in a key name: pointers carry
+digests.
+
+::
+
+    zts:{<ns>}:token:<id>               hash     the record
+    zts:{<ns>}:access:<id>              string   its access part; expires with the access token
+    zts:{<ns>}:user:<digest>            string   "<client digest>:<id> ..."; one user name, a record for each client
+    zts:{<ns>}:refresh:<digest>         string   id
+    zts:{<ns>}:grant:<digest>           string   id
+    zts:{<ns>}:access-token:<digest>    string   id; expires with the access token
+    zts:{<ns>}:gone:<name>              string   tombstone of a record id or of a pointer
+    zts:{<ns>}:lease:<name>             hash     the lease on a record id, or on a credential without a record
+    zts:{<ns>}:wake:<name>              stream   written when that lease ends
+    zts:{<ns>}:ids                      zset     every record id, all with score 0: in order of id
+    zts:{<ns>}:expiring                 zset     id -> when the record ends by itself, ms
+    zts:{<ns>}:events                   stream   what happened to which record
+    zts:{<ns>}:nothing                           never exists (see commit-1.lua)
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+
+from zoho_token_store.errors import ConfigurationError, InvalidToken
+
+PREFIX = "zts"
+NO_CLIENT = "-"
+"""Stands for "no client id" in a user pointer."""
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ID = re.compile(r"[A-Za-z0-9_.@+=-]{1,128}")
+
+
+def digest(kind: str, value: str) -> str:
+    """Return 128 bits of the SHA-256 of kind and value, as 22 characters that are safe in a key name."""
+    hashed = sha256(f"{kind}\0{value}".encode("utf-8", "surrogateescape")).digest()
+    return urlsafe_b64encode(hashed[:16])[:22].decode()
+
+
+def pointer(kind: str, value: str) -> str:
+    """Return the name of the pointer that leads from a credential or a user name to a record.
+
+    Args:
+        kind: ``user``, ``refresh``, ``grant`` or ``access-token``.
+        value: The credential or the user name.
+    """
+    return f"{kind}:{digest(kind, value)}"
+
+
+def client_digest(client_id: str | None) -> str:
+    """Return the entry under which a client id stands in a user pointer."""
+    return NO_CLIENT if client_id is None else digest("client", client_id)
+
+
+def read_user_pointer(stored: str) -> dict[str, str]:
+    """Return ``{client digest: record id}`` of a stored user pointer."""
+    return dict(entry.split(":", 1) for entry in stored.split() if ":" in entry)
+
+
+def write_user_pointer(entries: dict[str, str]) -> str:
+    """Return the stored form of a user pointer."""
+    return " ".join(f"{client}:{record_id}" for client, record_id in sorted(entries.items()))
+
+
+def check_id(record_id: object) -> str:
+    """Return a record id that can stand in a key name.
+
+    Raises:
+        InvalidToken: It is not text of 1 to 128 letters, digits and ``_.@+=-``.
+    """
+    if isinstance(record_id, str) and _ID.fullmatch(record_id):
+        return record_id
+    raise InvalidToken("id", "must be 1 to 128 characters out of letters, digits and _ . @ + = -")
+
+
+class Keyspace:
+    """The keys of one namespace.
+
+    Args:
+        namespace: One application's tokens, ``[A-Za-z0-9_.-]{1,64}``.
+
+    Raises:
+        ConfigurationError: The namespace is not of that form.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+            raise ConfigurationError("namespace", "must be 1 to 64 characters out of letters, digits and _ . -")
+        self.namespace = namespace
+        self._root = root = f"{PREFIX}:{{{namespace}}}:"
+        self.ids = f"{root}ids"
+        self.expiring = f"{root}expiring"
+        self.events = f"{root}events"
+        self.nothing = f"{root}nothing"
+
+    def key(self, name: str) -> str:
+        """Return the key of a pointer or a tombstone by its name."""
+        return self._root + name
+
+    def token(self, record_id: str) -> str:
+        """Return the key of a record."""
+        return f"{self._root}token:{record_id}"
+
+    def access(self, record_id: str) -> str:
+        """Return the key of a record's access part."""
+        return f"{self._root}access:{record_id}"
+
+    def lease(self, name: str) -> str:
+        """Return the key of the lease on a record id or on a credential's pointer name."""
+        return f"{self._root}lease:{name}"
+
+    def wake(self, name: str) -> str:
+        """Return the key of the stream that is written when that lease ends."""
+        return f"{self._root}wake:{name}"
+
+    def found_by(self, record_id: str, lease: str, tombstone: str) -> list[str]:
+        """Return the five keys that ``find-5.lua`` takes before the pointers."""
+        root = self._root
+        return [
+            f"{root}token:{record_id}",
+            f"{root}access:{record_id}",
+            f"{root}gone:{tombstone}",
+            f"{root}lease:{lease}",
+            f"{root}wake:{lease}",
+        ]
+
+
+def tombstone(name: str) -> str:
+    """Return the name of the tombstone of a record id or of a pointer."""
+    return f"gone:{name}"

@@ -1,0 +1,134 @@
+"""Leases: who holds them in this process, and one thread that waits for all."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import NamedTuple
+
+from zoho_token_store import lifecycle
+
+
+class Lease(NamedTuple):
+    """The right to refresh one record, or to spend one credential, until its time to live has passed.
+
+    Attributes:
+        name: A record id, or the pointer name of a credential (``grant:<digest>``, ``refresh:<digest>``).
+        owner: Who holds it: a process and a thread of it.
+        fence: Grows with every lease on this name, microseconds by Redis's clock at the least.
+    """
+
+    name: str
+    owner: str
+    fence: int
+
+
+class Owners:
+    """Names for the threads of this process, and numbers for their operations."""
+
+    def __init__(self) -> None:
+        self.process = secrets.token_urlsafe(6)
+        self._threads = count(1)
+        self._operations = count(1)
+        self._local = threading.local()
+
+    def this_thread(self) -> str:
+        """Return this thread's name as an owner of leases; random for each process."""
+        try:
+            return self._local.owner  # type: ignore[no-any-return]  # threading.local is not typed
+        except AttributeError:
+            self._local.owner = owner = f"{self.process}.{next(self._threads)}"
+            return owner
+
+    def nonce(self) -> str:
+        """Return a name for one operation, the same in all its attempts."""
+        return f"{self.process}-{next(self._operations):x}"
+
+    def claims(self) -> dict[str, Lease]:
+        """Return the leases on credentials that this thread was given without an object that could carry them."""
+        try:
+            return self._local.claims  # type: ignore[no-any-return]  # threading.local is not typed
+        except AttributeError:
+            claims: dict[str, Lease] = {}
+            self._local.claims = claims
+            return claims
+
+
+class HeldLeases:
+    """The leases that this process holds, so that they can be given back when it ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, Lease] = {}
+
+    def add(self, lease: Lease) -> None:
+        """Take note of a lease; an older one of the same name is over."""
+        lifecycle.hook_exits()
+        with self._lock:
+            self._held[lease.name] = lease
+
+    def remove(self, lease: Lease) -> None:
+        """Forget a lease that was used or lost."""
+        with self._lock:
+            if self._held.get(lease.name) == lease:
+                del self._held[lease.name]
+
+    def take_all(self) -> list[Lease]:
+        """Return every lease, and forget them."""
+        with self._lock:
+            held, self._held = list(self._held.values()), {}
+            return held
+
+
+class Flights:
+    """Single flight for waiting: of the threads that wait for one lease, one asks Redis and the others wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[str, threading.Event] = {}
+
+    def join(self, name: str, timeout: float) -> bool:
+        """Wait for a flight that is under way.
+
+        Args:
+            name: The lease's name.
+            timeout: Longest wait, seconds.
+
+        Returns:
+            Whether there was one.
+        """
+        landed = self._flights.get(name)
+        if landed is None:
+            return False
+        landed.wait(timeout)
+        return True
+
+    @contextmanager
+    def board(self, name: str, timeout: float) -> Iterator[bool]:
+        """Become the one who asks, for as long as the context lasts, or wait for the one who is.
+
+        Args:
+            name: The lease's name.
+            timeout: Longest wait behind another thread, seconds.
+
+        Yields:
+            Whether the caller is the one.
+        """
+        with self._lock:
+            landed = self._flights.get(name)
+            leads = landed is None
+            if landed is None:
+                landed = self._flights[name] = threading.Event()
+        if not leads:
+            landed.wait(timeout)
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with self._lock:
+                del self._flights[name]
+            landed.set()

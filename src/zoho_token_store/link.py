@@ -1,0 +1,144 @@
+"""The one way to Redis: a script is run within a time budget, or :class:`StoreUnavailable` is raised."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from redis import exceptions
+
+from zoho_token_store.clock import SystemClock
+from zoho_token_store.connection import Connections
+from zoho_token_store.errors import ConfigurationError, StoreUnavailable
+from zoho_token_store.script import Script
+from zoho_token_store.stats import Stats
+
+LEAST_VERSION = (6, 2)
+BLOCK_MS = 1000
+"""Longest time that one blocking read takes, ms."""
+
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
+
+# Refused because of what the caller may do or has sent: asking again changes nothing.
+_FINAL = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
+# A server in transition says these; "-OOM" too, since memory comes back when keys expire.
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "BUSY", "OOM", "NOREPLICAS",
+            "MISCONF", "max number of clients", "command not allowed when used memory")  # fmt: skip
+
+
+class RedisLink:
+    """Runs scripts, and waits on streams.
+
+    Args:
+        client: Whose settings are used.
+        budget: Seconds for one exchange, its retries included.
+        clock: This machine's clocks.
+        stats: Where retries are counted.
+    """
+
+    def __init__(self, client: redis.Redis, budget: float, clock: SystemClock, stats: Stats) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._stats = stats
+        # A silent server is found out after half of the budget, which leaves the other half for another attempt.
+        self._connections = Connections(client, budget / 2)
+        self._blocking = Connections(client, budget / 2 + BLOCK_MS / 1000)
+        self._checked = False
+
+    def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """Run a script, again if need be: every script gives the same outcome when it is repeated.
+
+        Raises:
+            StoreUnavailable: Redis has not taken it within the budget.
+        """
+        if not self._checked:
+            self._check_server()
+        request = (len(keys), *keys, *args)
+        try:
+            return self._retried("EVALSHA", script.sha, *request)
+        except exceptions.NoScriptError:
+            return self._retried("EVAL", script.text, *request)
+
+    def wait(self, stream: str, after: str, at_most_ms: int) -> None:
+        """Block until a stream is written after an id, or a time has passed; an error only ends the wait."""
+        block_ms = max(1, min(at_most_ms, BLOCK_MS))
+        try:
+            read = ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", stream, after)
+            self._blocking.use(self._blocking.timeout, _ask, *read)
+        except (redis.RedisError, OSError):
+            self._clock.sleep(_LONGEST_PAUSE * random.random())  # noqa: S311 - spreads load, guards nothing
+
+    def ping(self) -> None:
+        """Have Redis answer once.
+
+        Raises:
+            StoreUnavailable: It has not within the budget.
+        """
+        self._check_server()
+        self._retried("PING")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connections.close()
+        self._blocking.close()
+
+    def reset_after_fork(self) -> None:
+        """Leave the parent's connections to the parent."""
+        self._connections.reset_after_fork()
+        self._blocking.reset_after_fork()
+
+    def _retried(self, *request: str | int) -> Any:
+        deadline = self._clock.monotonic() + self._budget
+        left, pause = self._budget, _FIRST_PAUSE
+        while True:
+            try:
+                return self._connections.use(left, _ask, *request)
+            except exceptions.NoScriptError:
+                raise
+            except (redis.RedisError, OSError) as error:
+                left = deadline - self._clock.monotonic() - pause
+                if left <= 0 or not _passing(error):
+                    self._stats.count("unavailable")
+                    raise StoreUnavailable(_explain(error, self._budget), cause=error) from error
+            self._stats.count("retries")
+            self._clock.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - spreads load, guards nothing
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _check_server(self) -> None:
+        """Refuse a server that lacks what the scripts use; asked once, at the first use."""
+        try:
+            info = self._retried("INFO", "server")
+        except StoreUnavailable as error:
+            if not isinstance(error.cause, redis.ResponseError) or _passing(error.cause):
+                raise
+            info = ""  # a worker that may not ask, or a server that does not tell; the scripts will
+        lines = dict(line.split(":", 1) for line in str(info).splitlines() if ":" in line)
+        version = lines.get("redis_version", "")
+        number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+        if number and number < LEAST_VERSION:
+            raise ConfigurationError("url", f"the server is Redis {version}; 6.2 or newer is needed")
+        self._checked = True
+
+
+def _ask(connection: Any, *command: str | int) -> Any:
+    connection.send_command(*command, check_health=False)
+    return connection.read_response()
+
+
+def _passing(error: Exception) -> bool:
+    if isinstance(error, _FINAL):
+        return False
+    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
+        return True
+    return isinstance(error, redis.ResponseError) and any(
+        word in f"{type(error).__name__} {error}" for word in _PASSING
+    )
+
+
+def _explain(error: Exception, budget: float) -> str:
+    if _passing(error):
+        return f"Redis has not answered usefully within {budget:g} s"
+    return "Redis refuses"

@@ -1,0 +1,219 @@
+"""What a save, a deletion or an invalidation comes to, given what is stored: rules without I/O.
+
+Each plan is a function of a :class:`Snapshot`. Whatever it reads there is compared when the plan is written, so a plan
+made from a stale view is made anew instead of being written.
+"""
+
+from __future__ import annotations
+
+from zoho_token_store.change import Change, user_tombstone
+from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
+from zoho_token_store.keyspace import client_digest, pointer, tombstone
+from zoho_token_store.match import named_record, selectors
+from zoho_token_store.merge import Wish, apply, compatible, fold, new_record
+from zoho_token_store.record import SCHEMA, TokenRecord
+from zoho_token_store.snapshot import Snapshot
+
+
+def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
+    """Plan a save.
+
+    The record is the one under the given id, else the one that holds the grant code or refresh token, else that of the
+    user, else that of the access token; else a new one. Other records that turn out to be the same grant are merged
+    into the older of them.
+
+    Args:
+        wish: What is to be saved.
+        snapshot: What is stored.
+        now_ms: Redis's time, ms.
+
+    Returns:
+        The change; None if an earlier attempt has already written it.
+
+    Raises:
+        TokenDeleted: The record was deleted, or one of its credentials after the lease was given.
+        InvalidToken: The token contradicts what is stored, or has nothing to store.
+        AmbiguousToken: A user name under several clients, and no client id.
+        UnsupportedSchema: The record was written by a newer release.
+    """
+    _check_touched(wish, snapshot)
+    own = _own(wish.data.id, snapshot)
+    credentials = _credential_holders(wish, own, snapshot)
+    holder = own or next(iter(credentials.values()), None)
+    named = _named(wish, holder, snapshot)
+    target = holder or named or _seen(wish, snapshot)
+    for record in filter(None, (target, named, *credentials.values())):
+        _check_schema(record)
+        if wish.nonce in record.nonces():
+            wish.touched.add(record.id)
+            return None
+    if wish.data.client_id and target and target.client_id not in (None, wish.data.client_id):
+        raise InvalidToken("client_id", "another client's token has this id, grant token or refresh token")
+    _check_buried(wish, target, snapshot)
+    if target is None:
+        return _creation(wish, snapshot, now_ms)
+    skipped, others = _others(wish, target, named, credentials)
+    involved = sorted([target, *others], key=lambda record: (record.bookkeeping().created_ms, record.id))
+    stays = involved[0]
+    for goes in involved[1:]:
+        stays = fold(stays, goes)
+    wish.touched.add(stays.id)
+    fence = wish.fence or max(int(stays.fence) + 1, now_ms * 1000)
+    merged = apply(wish, stays, fence, skipped, now_ms)
+    notes = ["saves", *(["late_saves"] if merged.late else []), *(["name_conflicts"] if skipped else [])]
+    notes += ["merges"] * len(others)
+    event = "refreshed" if wish.lease else "saved"
+    return Change(event, tuple(involved), merged.record, wish.lease, fence, tuple(notes))
+
+
+def plan_deletion(record_id: str, snapshot: Snapshot) -> Change | None:
+    """Plan a deletion; None if there is nothing under this id. Redirects are followed."""
+    record = _follow(record_id, snapshot)
+    return Change("deleted", (record,), None, notes=("deletes",)) if record else None
+
+
+def plan_invalidation(record_id: str, access_token: str | None, snapshot: Snapshot, now_ms: int) -> Change | None:
+    """Plan to drop an access token that was rejected.
+
+    Args:
+        record_id: Whose.
+        access_token: The one that was rejected: a second report of it must not end its successor. None for whichever.
+        snapshot: What is stored.
+        now_ms: Redis's time, ms.
+
+    Returns:
+        The change; None if there is no such record or no such access token any more.
+    """
+    record = _follow(record_id, snapshot)
+    if record is None or record.access is None or access_token not in (None, record.access.token):
+        return None
+    _check_schema(record)
+    after = record._replace(access=None, rev=record.next_rev(), ops=record.next_ops(now_ms))
+    return Change("invalidated", (record,), after, notes=("invalidations",))
+
+
+def _follow(record_id: str, snapshot: Snapshot) -> TokenRecord | None:
+    """Return the record under an id, or the one that it was merged into."""
+    record = snapshot.record(record_id)
+    if record is not None:
+        return record
+    buried = snapshot.string(tombstone(record_id))
+    return _follow(buried.removeprefix("merged "), snapshot) if buried.startswith("merged ") else None
+
+
+def _own(record_id: str | None, snapshot: Snapshot) -> TokenRecord | None:
+    """Return the record under the id that the caller's token has."""
+    if record_id is None:
+        return None
+    record = _follow(record_id, snapshot)
+    if record is None and snapshot.string(tombstone(record_id)):
+        raise TokenDeleted(record_id)
+    return record
+
+
+def _check_touched(wish: Wish, snapshot: Snapshot) -> None:
+    """Refuse what an earlier attempt may have written and somebody has deleted since."""
+    for record_id in sorted(wish.touched):
+        if snapshot.string(tombstone(record_id)).startswith("deleted"):
+            raise TokenDeleted(record_id)
+
+
+def _credential_holders(wish: Wish, own: TokenRecord | None, snapshot: Snapshot) -> dict[str, TokenRecord]:
+    """Return the other records that hold the grant code or refresh token to be written, by field."""
+    holders: dict[str, TokenRecord] = {}
+    offered = wish.intended
+    for field, kind in (("grant_token", "grant"), ("refresh_token", "refresh")):
+        value = offered.get(field)
+        if value is None or (own is not None and getattr(own, field) == value):
+            continue
+        leads_to = snapshot.string(pointer(kind, value))
+        record = snapshot.record(leads_to) if leads_to else None
+        if record is None or (own is not None and record.id == own.id):
+            continue
+        if wish.data.client_id and record.client_id not in (None, wish.data.client_id):
+            raise InvalidToken("client_id", f"the {field} belongs to another client's token")
+        holders[field] = record
+    return holders
+
+
+def _named(wish: Wish, holder: TokenRecord | None, snapshot: Snapshot) -> TokenRecord | None:
+    """Return the record of the user name to be written, under its client."""
+    name = wish.intended.get("user_name")
+    client_id = wish.data.client_id or (holder and holder.client_id)
+    if name is None or (holder is not None and holder.user_name == name and holder.client_id == client_id):
+        return None
+    record_id = named_record(snapshot.string(pointer("user", name)), client_id)
+    return snapshot.record(record_id) if record_id else None
+
+
+def _seen(wish: Wish, snapshot: Snapshot) -> TokenRecord | None:
+    """Return the record of the access token, for a caller without client credentials."""
+    name = selectors(wish.data).access
+    record_id = snapshot.string(name) if name else ""
+    return snapshot.record(record_id) if record_id else None
+
+
+def _check_schema(record: TokenRecord) -> None:
+    if int(record.schema) > SCHEMA:
+        raise UnsupportedSchema(record.id, record.schema)
+
+
+def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) -> None:
+    """Refuse a save whose credential or user was deleted after its lease was given: the deletion is the later word."""
+    if wish.lease is None:
+        return
+    offered = wish.intended
+    names = [
+        pointer(kind, offered[field])
+        for field, kind in (("grant_token", "grant"), ("refresh_token", "refresh"))
+        if field in offered and (target is None or getattr(target, field) != offered[field])
+    ]
+    if "user_name" in offered and target is None:
+        entry = pointer("user", offered["user_name"]), client_digest(wish.data.client_id)
+        names.append(user_tombstone(entry))
+    for name in names:
+        kind, _, fence = snapshot.string(tombstone(name)).partition(" ")
+        if kind == "deleted" and int(fence) >= wish.lease.fence:
+            raise TokenDeleted(None)
+
+
+def _others(
+    wish: Wish, target: TokenRecord, named: TokenRecord | None, credentials: dict[str, TokenRecord]
+) -> tuple[set[str], list[TokenRecord]]:
+    """Return the fields that may not be written, and the other records that are the same grant as the target.
+
+    Nothing is merged across identities: one user would get another's token. A name that another record has is left
+    out; a credential that another user's record has is refused.
+    """
+    offered = wish.intended
+    identity = target._replace(
+        client_id=target.client_id or offered.get("client_id"), user_name=target.user_name or offered.get("user_name")
+    )
+    skipped: set[str] = set()
+    others: dict[str, TokenRecord] = {}
+    for field, record in credentials.items():
+        if record.id == target.id:
+            continue
+        if not compatible(identity, record):
+            raise InvalidToken(field, "belongs to the token of another user")
+        others[record.id] = record
+    if named is not None and named.id != target.id:
+        if compatible(identity, named):
+            others[named.id] = named
+        else:
+            skipped.add("user_name")
+    return skipped, list(others.values())
+
+
+def _creation(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change:
+    data = wish.data
+    if not (data.refresh_token or data.grant_token or data.access_token):
+        raise InvalidToken("token", "has no access, refresh or grant token: there is nothing to store")
+    record_id = data.id or wish.new_id
+    snapshot.record(record_id)
+    if snapshot.string(tombstone(record_id)):
+        raise TokenDeleted(record_id)
+    wish.touched.add(record_id)
+    fence = wish.fence or now_ms * 1000
+    merged = apply(wish, new_record(record_id, fence, now_ms), fence, (), now_ms)
+    return Change("refreshed" if wish.lease else "saved", (), merged.record, wish.lease, fence, ("saves",))

@@ -1,0 +1,170 @@
+"""What is stored of one grant: the durable record and its short-lived access part."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from zoho_token_store.errors import CorruptRecord
+
+SCHEMA = 1
+"""The newest record schema that this release writes and understands."""
+
+DURABLE = ("user_name", "client_id", "client_secret", "refresh_token", "grant_token", "redirect_url", "api_domain")
+"""The fields that the SDK's token brings, in the order in which they are stored and read."""
+
+REMEMBERED = 4
+"""How many superseded credentials and how many operations a record remembers."""
+
+
+class Access(NamedTuple):
+    """An access token and its life.
+
+    Attributes:
+        token: The access token.
+        expires_ms: When it expires, ms since the epoch by Redis's clock; 0 when nobody said.
+        life_ms: The life that it had when it was saved, ms.
+    """
+
+    token: str
+    expires_ms: int
+    life_ms: int
+
+    def __repr__(self) -> str:
+        return f"Access(token=<secret>, expires_ms={self.expires_ms}, life_ms={self.life_ms})"
+
+    def pack(self) -> str:
+        """Return the stored form, ``"<expires_ms> <life_ms> <token>"``."""
+        return f"{self.expires_ms} {self.life_ms} {self.token}"
+
+
+def unpack_access(stored: str, record_id: str) -> Access | None:
+    """Read an access part.
+
+    Args:
+        stored: The stored form, or "" for none.
+        record_id: Whose part it is, for the error.
+
+    Raises:
+        CorruptRecord: It is not something that :meth:`Access.pack` has written.
+    """
+    if not stored:
+        return None
+    try:
+        expires_ms, life_ms, token = stored.split(" ", 2)
+        return Access(token, int(expires_ms), int(life_ms))
+    except ValueError:
+        raise CorruptRecord(record_id, "the access part") from None
+
+
+@dataclass(frozen=True)
+class Bookkeeping:
+    """What a record remembers about itself; digests and numbers only, never a secret.
+
+    Attributes:
+        created_ms: When the record was made, ms by Redis's clock.
+        refresh_fence: Fence of the save that wrote the current refresh token.
+        old_refresh: Digests of superseded refresh tokens, oldest first.
+        old_grant: Digests of superseded grant tokens, oldest first.
+        absorbed: Ids of the records that were merged into this one.
+        unknown: What a newer release of the same schema remembers; kept as it is.
+    """
+
+    created_ms: int = 0
+    refresh_fence: int = 0
+    old_refresh: tuple[str, ...] = ()
+    old_grant: tuple[str, ...] = ()
+    absorbed: tuple[str, ...] = ()
+    unknown: dict[str, Any] = field(default_factory=dict)
+
+    def pack(self) -> str:
+        """Return the stored form: JSON without what is empty."""
+        known = {key: getattr(self, key) for key in (*_NUMBERS, *_LISTS)}
+        return json.dumps({**self.unknown, **{k: v for k, v in known.items() if v}}, separators=(",", ":"))
+
+
+_NUMBERS = ("created_ms", "refresh_fence")
+_LISTS = ("old_refresh", "old_grant", "absorbed")
+
+
+class TokenRecord(NamedTuple):
+    """One record as it is stored, with its access part.
+
+    Attributes:
+        id: Random, never reused; or chosen by the caller.
+        spares: JSON list of refresh tokens that came from an older lease than the current one; None for none.
+        schema: The least schema that a reader has to understand.
+        rev: Grows with each write; two reads with one revision saw the same record.
+        fence: Fence of the newest save.
+        ops: When it was last written, ms by Redis's clock, and the names of the last operations, so that a repeat of
+            one is known as such: ``"<ms> <nonce> ..."``.
+        meta: :class:`Bookkeeping` in its stored form.
+        access: None when there is no live access token.
+    """
+
+    id: str
+    user_name: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    refresh_token: str | None = None
+    grant_token: str | None = None
+    redirect_url: str | None = None
+    api_domain: str | None = None
+    spares: str | None = None
+    schema: str = str(SCHEMA)
+    rev: str = "0"
+    fence: str = "0"
+    ops: str | None = None
+    meta: str | None = None
+    access: Access | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenRecord(id={self.id!r}, rev={self.rev}, fence={self.fence}, access={self.access!r}, ...)"
+
+    @property
+    def refreshable(self) -> bool:
+        """Whether an access token can be had again without the user."""
+        return bool(self.refresh_token or self.grant_token)
+
+    def bookkeeping(self) -> Bookkeeping:
+        """Return what the record remembers about itself.
+
+        Raises:
+            CorruptRecord: It is not JSON of the right shape.
+        """
+        try:
+            return _unpack_meta(self.meta)
+        except (ValueError, TypeError, AttributeError, OverflowError):
+            raise CorruptRecord(self.id, "the bookkeeping") from None
+
+    def nonces(self) -> list[str]:
+        """Return the names of the last operations, oldest first."""
+        return (self.ops or "").split(" ")[1:]
+
+    def next_rev(self) -> str:
+        """Return the revision after this one."""
+        return str(int(self.rev) + 1)
+
+    def next_ops(self, now_ms: int, *nonces: str) -> str:
+        """Return the operations after another one, at a time of Redis in ms."""
+        return " ".join((str(now_ms), *[*self.nonces(), *nonces][-REMEMBERED:]))
+
+    def spare_tokens(self) -> list[str]:
+        """Return the refresh tokens that are kept aside, oldest first."""
+        try:
+            spares = json.loads(self.spares) if self.spares else []
+        except ValueError:
+            raise CorruptRecord(self.id, "the list of spare refresh tokens") from None
+        if not isinstance(spares, list) or not all(isinstance(token, str) for token in spares):
+            raise CorruptRecord(self.id, "the list of spare refresh tokens")
+        return spares
+
+
+@lru_cache(maxsize=64)  # a plan looks at the same few records again and again; there is no secret in them
+def _unpack_meta(stored: str | None) -> Bookkeeping:
+    meta = json.loads(stored) if stored else {}
+    known: dict[str, Any] = {key: int(meta.get(key, 0)) for key in _NUMBERS}
+    known |= {key: tuple(str(item) for item in meta.get(key, ())) for key in _LISTS}
+    return Bookkeeping(**known, unknown={key: value for key, value in meta.items() if key not in known})

@@ -1,0 +1,278 @@
+"""Records in Redis: the only caller of the scripts that read and write them, and the place where replies get types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from zoho_token_store.clock import ServerClock, SystemClock
+from zoho_token_store.commit import Commit
+from zoho_token_store.errors import CorruptRecord
+from zoho_token_store.keyspace import Keyspace, tombstone
+from zoho_token_store.lease import Lease
+from zoho_token_store.link import RedisLink
+from zoho_token_store.options import USABLE, Options
+from zoho_token_store.record import SCHEMA, TokenRecord, unpack_access
+from zoho_token_store.script import COMMIT, FIND, PAGE, READ, RELEASE
+from zoho_token_store.snapshot import Snapshot
+
+ATTEMPTS = 3
+"""Leases in a row without a save before the fleet cools down."""
+PAUSE_MS = 5_000
+"""First pause of the cool-down; it doubles with each further lease."""
+LONGEST_PAUSE_MS = 60_000
+
+SEEN = 1024
+"""How many records a process keeps to compare revisions by."""
+
+
+class Fresh(NamedTuple):
+    """A record with an access token that may be used."""
+
+    record: TokenRecord
+
+
+class Leased(NamedTuple):
+    """The caller is the one to refresh.
+
+    Attributes:
+        fence: Of the lease.
+        attempts: How many leases there have been since the last save, this one included.
+        record: None when there is none yet.
+    """
+
+    fence: int
+    attempts: int
+    record: TokenRecord | None
+
+
+class Wait(NamedTuple):
+    """Another refreshes.
+
+    Attributes:
+        left_ms: Life left of its lease.
+        wake_id: The last entry of the wake stream.
+    """
+
+    left_ms: int
+    wake_id: str
+
+
+class Failing(NamedTuple):
+    """The fleet cools down until ``retry_ms`` by Redis's clock."""
+
+    retry_ms: int
+
+
+class Redirect(NamedTuple):
+    """The record was merged into another."""
+
+    record_id: str
+
+
+class Moved(NamedTuple):
+    """The pointers lead elsewhere; these are their values now."""
+
+    values: list[str]
+
+
+class Schema(NamedTuple):
+    """The record has a schema that this release does not understand."""
+
+    schema: str
+
+
+class Missing(NamedTuple):
+    """There is no such record."""
+
+
+class Gone(NamedTuple):
+    """It was deleted."""
+
+
+class Contradicts(NamedTuple):
+    """It belongs to another client."""
+
+
+Answer = Fresh | Leased | Wait | Failing | Redirect | Moved | Schema | Missing | Gone | Contradicts
+
+
+class Question(NamedTuple):
+    """One look-up, the same in all its attempts.
+
+    Attributes:
+        record_id: Of the record; for a claim, the same as ``lease``, under which no record can be.
+        lease: What the lease is on: the record id, or a credential's pointer name.
+        owner: Who asks.
+        nonce: Which operation asks.
+        client_id: The caller's, "" for none.
+        claims: Whether a missing record is one that the caller will make.
+        pointers: Names of the pointers that led here.
+        values: What the caller saw in them.
+    """
+
+    record_id: str
+    lease: str
+    owner: str
+    nonce: str
+    client_id: str = ""
+    claims: bool = False
+    pointers: Sequence[str] = ()
+    values: Sequence[str] = ()
+
+    @property
+    def tombstone(self) -> str:
+        """Whose deletion ends this look-up: a spent grant code stays spent, a refresh token may log in again."""
+        return f"{self.lease}:again" if self.lease.startswith("refresh:") else self.lease
+
+
+class Repository:
+    """The records of one namespace.
+
+    Args:
+        link: The way to Redis.
+        keys: The key names.
+        options: Margins and lives.
+        clock: This machine's clocks.
+    """
+
+    def __init__(self, link: RedisLink, keys: Keyspace, options: Options, clock: SystemClock) -> None:
+        self._link = link
+        self.keys = keys
+        self.server_clock = ServerClock(clock)
+        self._margins = (int(options.freshness_margin * 1000), int(USABLE * 1000), SCHEMA)
+        wake_ms = int((options.lease_ttl + options.wait_timeout) * 2000)
+        lease_ms = int(options.lease_ttl * 1000)
+        self._terms = f"{lease_ms} {wake_ms} {ATTEMPTS} {PAUSE_MS} {LONGEST_PAUSE_MS}"
+        self._seen: dict[str, TokenRecord] = {}
+
+    def find(self, question: Question) -> Answer:
+        """Ask for a record by Redis's clock; at most one caller is given the lease. One round trip.
+
+        Raises:
+            StoreUnavailable: See :meth:`RedisLink.run`.
+            CorruptRecord: What is stored was changed by something else.
+        """
+        record_id, lease, owner, nonce, client_id, claims, pointers, values = question
+        keys = self.keys.found_by(record_id, lease, question.tombstone)
+        if pointers:
+            keys += [self.keys.key(name) for name in pointers]
+        seen = self._seen.get(record_id)
+        rev = seen.rev if seen else ""
+        request = (*self._margins, rev, client_id, owner, nonce, "lease" if claims else "", self._terms, *values)
+        reply = self._link.run(FIND, keys, request)
+        self.server_clock.seen(reply[1])
+        if seen and reply[0] == "SAME":
+            return Fresh(self._remember(seen, reply[2]))
+        answer = _answer(record_id, reply)
+        if isinstance(answer, Fresh):
+            self._remember(answer.record, reply[2])
+        return answer
+
+    def _remember(self, record: TokenRecord, access: str) -> TokenRecord:
+        """Keep a record, so that the next look-up is spared sending and reading it if nothing has changed."""
+        if record.access is None or record.access.pack() != access:
+            record = record._replace(access=unpack_access(access, record.id))
+        if len(self._seen) >= SEEN:
+            self._seen.clear()
+        self._seen[record.id] = record
+        return record
+
+    def load(self, snapshot: Snapshot, strings: Sequence[str], ids: Sequence[str]) -> None:
+        """Read strings and records into a snapshot. One round trip."""
+        keys = [self.keys.key(name) for name in strings]
+        for record_id in ids:
+            keys += (self.keys.token(record_id), self.keys.access(record_id))
+        now_ms, values, records = self._link.run(READ, keys, (len(strings),))
+        self.server_clock.seen(now_ms)
+        found = {
+            record_id: _record(record_id, *stored) for record_id, stored in zip(ids, records, strict=True) if stored
+        }
+        snapshot.load(dict(zip(strings, values, strict=True)), {record_id: found.get(record_id) for record_id in ids})
+
+    def get(self, record_id: str) -> TokenRecord | None:
+        """Return a record, or the one that it was merged into, if it is there and can still be used."""
+        while True:
+            buried = tombstone(record_id)
+            snapshot = Snapshot()
+            self.load(snapshot, [buried], [record_id])
+            record = snapshot.record(record_id)
+            if record is not None:
+                return record if _usable(record) else None
+            heir = snapshot.string(buried)
+            if not heir.startswith("merged "):
+                return None
+            record_id = heir.removeprefix("merged ")
+
+    def pages(self, size: int) -> Iterator[list[TokenRecord]]:
+        """Yield every record, in order of id, ``size`` ids at a time; two round trips a page.
+
+        Ids whose record has ended by itself are left out, and forgotten.
+        """
+        after = "-"
+        while True:
+            ids = self._link.run(PAGE, [self.keys.ids, self.keys.expiring], [after, size])
+            if not ids:
+                return
+            after = f"({ids[-1]}"
+            snapshot = Snapshot()
+            self.load(snapshot, (), ids)
+            yield [record for record in map(snapshot.record, ids) if record is not None and _usable(record)]
+
+    def commit(self, commit: Commit) -> bool:
+        """Write a plan if nothing that it was made from has changed. One round trip.
+
+        Returns:
+            Whether it was written.
+        """
+        reply = self._link.run(COMMIT, commit.keys, commit.args)
+        self.server_clock.seen(reply[1])
+        return bool(reply[0] == "OK")
+
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Give leases back that were not used."""
+        keys: list[str] = []
+        args: list[str | int] = []
+        for lease in leases:
+            keys += (self.keys.lease(lease.name), self.keys.wake(lease.name))
+            args += (lease.owner, lease.fence)
+        if keys:
+            self._link.run(RELEASE, keys, args)
+
+    def wait(self, lease: str, answer: Wait, at_most: float) -> None:
+        """Block until a lease ends, its time has passed or a while has."""
+        self._link.wait(self.keys.wake(lease), answer.wake_id, min(answer.left_ms, int(at_most * 1000)))
+
+
+def _answer(record_id: str, reply: list[Any]) -> Answer:
+    kind, values = reply[0], reply[2:]
+    if kind == "FRESH":
+        return Fresh(_record(record_id, *values))
+    if kind == "LEASED":
+        fence, attempts, stored = values
+        return Leased(int(fence), attempts, _record(record_id, "", stored) if stored else None)
+    if kind == "MOVED":
+        return Moved(values)
+    if kind == "CORRUPT":
+        raise CorruptRecord(record_id, "the record")
+    answer: Answer = _KINDS[kind](*values)
+    return answer
+
+
+_KINDS: dict[str, Any] = {
+    "WAIT": Wait,
+    "FAILING": Failing,
+    "REDIRECT": Redirect,
+    "SCHEMA": Schema,
+    "MISSING": Missing,
+    "GONE": Gone,
+    "CONTRADICTS": Contradicts,
+}
+
+
+def _usable(record: TokenRecord) -> bool:
+    return record.refreshable or record.access is not None
+
+
+def _record(record_id: str, access: str, stored: list[str | None]) -> TokenRecord:
+    return TokenRecord._make((record_id, *stored, unpack_access(access, record_id)))

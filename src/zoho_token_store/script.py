@@ -1,0 +1,33 @@
+"""The Lua scripts, read once from the package."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from importlib.resources import files
+from typing import NamedTuple
+
+
+class Script(NamedTuple):
+    """A script and the digest under which Redis knows it.
+
+    Attributes:
+        name: Verb and least number of keys, as in its file's name.
+        text: The source.
+        sha: SHA-1 of the source, hexadecimal.
+    """
+
+    name: str
+    text: str
+    sha: str
+
+
+def _load(name: str) -> Script:
+    text = (files("zoho_token_store") / "scripts" / f"{name}.lua").read_text("utf-8")
+    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+FIND = _load("find-5")
+READ = _load("read-0")
+PAGE = _load("page-2")
+COMMIT = _load("commit-1")
+RELEASE = _load("release-0")
