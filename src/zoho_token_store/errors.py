@@ -134,7 +134,16 @@ class RefreshFailing(_RecordError):
 
 
 class StoreUnavailable(TokenStoreError):
-    """Redis did not answer, or not usefully, within the operation budget; ``cause`` is its last error."""
+    """Redis did not answer, or not usefully, within the operation budget; ``cause`` is its last error.
+
+    Attributes:
+        passing: Whether asking again later may help, as against what Redis refuses for good: a wrong password, a
+            command that the user may not run, a key that holds something else.
+    """
+
+    def __init__(self, message: str, *, cause: BaseException | None = None, passing: bool = True) -> None:
+        super().__init__(message, cause=cause)
+        self.passing = passing
 
 
 class StoreClosed(TokenStoreError):

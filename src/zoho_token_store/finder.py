@@ -126,16 +126,16 @@ class Finder:
 
     def _by_selectors(self, data: TokenData) -> Found | None:
         wanted = selectors(data)
-        names = tuple(wanted.names())
+        names = wanted.names()
         if not names:
             return None
-        asking = Question("", "", self._owners.this_thread(), self._owners.nonce(), data.client_id or "", False, names)
+        owner, nonce, client_id = self._owners.this_thread(), self._owners.nonce(), data.client_id or ""
         hint = self._hints.get((names, data.client_id))
         if hint:
             record_id, values = hint
-            answer = self._ask(asking._replace(record_id=record_id, lease=record_id, values=values))
+            answer = self._ask(Question(record_id, record_id, owner, nonce, client_id, False, names, values))
             if isinstance(answer, (Fresh, Leased)):
-                return self._found(record_id, asking.owner, answer)
+                return self._found(record_id, owner, answer)
         values = self._read(names)
         dead: set[str] = set()
         foreign: set[str] = set()
@@ -147,11 +147,11 @@ class Finder:
                 return None
             subject = heirs.get(subject, subject)
             claims = match.claim is not None
-            answer = self._ask(asking._replace(record_id=subject, lease=subject, claims=claims, values=values))
+            answer = self._ask(Question(subject, subject, owner, nonce, client_id, claims, names, values))
             if isinstance(answer, (Fresh, Leased)):
                 if not claims:
                     self._remember((names, data.client_id), (subject, values))
-                return self._found(subject, asking.owner, answer)
+                return self._found(subject, owner, answer)
             if isinstance(answer, Redirect):
                 heirs[subject] = answer.record_id
             elif isinstance(answer, Moved):
@@ -168,22 +168,23 @@ class Finder:
     def _ask(self, question: Question) -> Answer:
         """Ask until the answer is not to wait."""
         self._stats.count("finds")
+        started = self._clock.monotonic()
         self._flights.join(question.lease, self._options.wait_timeout)
         answer = self._repository.find(question)
         if isinstance(answer, Wait):
-            answer = self._wait(question, answer)
+            answer = self._wait(question, answer, started)
         if isinstance(answer, Failing):
             self._stats.count("failing")
             retry_at = self._repository.server_clock.to_here_ms(answer.retry_ms) / 1000
+            log.warning("the last refreshes of %s have failed; cooling down", question.lease)
             raise RefreshFailing(_record_id(question), retry_at)
         if isinstance(answer, Schema):
             raise UnsupportedSchema(_record_id(question), answer.schema)
         return answer
 
-    def _wait(self, question: Question, answer: Answer) -> Answer:
+    def _wait(self, question: Question, answer: Answer, started: float) -> Answer:
         """Wait until the answer is another; of this process's threads that wait for one lease, one asks Redis."""
         self._stats.count("waits")
-        started = self._clock.monotonic()
         deadline = started + self._options.wait_timeout
         while isinstance(answer, Wait):
             with self._flights.board(question.lease, deadline - self._clock.monotonic()) as leads:

@@ -24,7 +24,7 @@ digests.
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from hashlib import sha256
 
 from zoho_token_store.errors import ConfigurationError, InvalidToken
@@ -38,9 +38,9 @@ _ID = re.compile(r"[A-Za-z0-9_.@+=-]{1,128}")
 
 
 def digest(kind: str, value: str) -> str:
-    """Return 128 bits of the SHA-256 of kind and value, as 22 characters that are safe in a key name."""
+    """Return 128 bits of the SHA-256 of kind and value, as 22 characters of Base64."""
     hashed = sha256(f"{kind}\0{value}".encode("utf-8", "surrogateescape")).digest()
-    return urlsafe_b64encode(hashed[:16])[:22].decode()
+    return b2a_base64(hashed[:16], newline=False)[:22].decode()
 
 
 def pointer(kind: str, value: str) -> str:

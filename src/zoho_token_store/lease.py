@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import NamedTuple
@@ -47,8 +47,13 @@ class Owners:
         """Return a name for one operation, the same in all its attempts."""
         return f"{self.process}-{next(self._operations):x}"
 
+    def claimed(self, names: Iterable[str]) -> Lease | None:
+        """Return the lease on one of these names that this thread was given without an object to carry it."""
+        claims = self.claims()
+        return next((claims[name] for name in names if name in claims), None) if claims else None
+
     def claims(self) -> dict[str, Lease]:
-        """Return the leases on credentials that this thread was given without an object that could carry them."""
+        """Return the leases that this thread was given without an object to carry them, by name."""
         try:
             return self._local.claims  # type: ignore[no-any-return]  # threading.local is not typed
         except AttributeError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
 
@@ -18,20 +18,24 @@ GRACE = 2.0
 class Watched(Protocol):
     """A store, as far as this module is concerned."""
 
-    def end(self) -> None:
-        """Give back the leases that this process holds, and try a last time to store what it has kept."""
-
     def reset_after_fork(self) -> None:
         """Become a store of its own in a forked child."""
 
 
-_stores: weakref.WeakSet[Watched] = weakref.WeakSet()
+_ends: weakref.WeakKeyDictionary[Watched, Callable[[], None]] = weakref.WeakKeyDictionary()
 _hooked_pid = 0
 
 
-def watch(store: Watched) -> None:
-    """See to it that a store survives forks, and ends in good order when its process does."""
-    _stores.add(store)
+def watch(store: Watched, end: Callable[[], None]) -> None:
+    """See to it that a store survives forks, and ends in good order when its process does, or when nobody has it more.
+
+    Args:
+        store: The store.
+        end: Gives back the leases that this process holds, and tries a last time to store what it has kept. It may be
+            called more than once, and must not refer to the store.
+    """
+    _ends[store] = end
+    weakref.finalize(store, end)
 
 
 def hook_exits() -> None:
@@ -40,16 +44,17 @@ def hook_exits() -> None:
     Called when a process has something to lose: with its first lease, or its first save that could not be stored. It
     has to come after the fork, since a child forgets what its parent registered.
 
-    * SIGTERM, if nobody else handles it. gunicorn and others have handlers of their own, and exit in good order.
+    * SIGTERM, if nobody else handles it and this is the main thread, the only one that may say so. gunicorn and others
+      have handlers of their own, and exit in good order.
     * Children of :mod:`multiprocessing`, which leave by ``os._exit``.
     * Celery's pool processes, which do so too.
     """
     global _hooked_pid
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
     if _hooked_pid == os.getpid():
         return
     _hooked_pid = os.getpid()
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _on_sigterm)
     if "multiprocessing.util" in sys.modules:
         sys.modules["multiprocessing.util"].Finalize(None, _end_all, exitpriority=0)
     if "celery.signals" in sys.modules:
@@ -72,14 +77,13 @@ def _on_celery_exit(**_: object) -> None:
 
 
 def _end_all() -> None:
-    for store in list(_stores):
-        store.end()
+    for end in list(_ends.values()):
+        end()
 
 
 def _reset_all() -> None:
-    for store in list(_stores):
+    for store in list(_ends):
         store.reset_after_fork()
 
 
-atexit.register(_end_all)
 os.register_at_fork(after_in_child=_reset_all)

@@ -9,6 +9,11 @@ from typing import Any
 import redis
 from redis import exceptions
 
+try:  # redis-py packs with it too, after looking at each argument twice
+    from hiredis import pack_command
+except ImportError:
+    pack_command = None
+
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import Connections
 from zoho_token_store.errors import ConfigurationError, StoreUnavailable
@@ -16,6 +21,9 @@ from zoho_token_store.script import Script
 from zoho_token_store.stats import Stats
 
 LEAST_VERSION = (6, 2)
+COMMANDS = ("eval", "evalsha", "xadd", "xread", "xrevrange", "zadd", "zrangebylex", "pexpireat", "hset")
+"""What the scripts and the waiting need and a managed service may have taken away."""
+
 BLOCK_MS = 1000
 """Longest time that one blocking read takes, ms."""
 
@@ -101,30 +109,44 @@ class RedisLink:
             except (redis.RedisError, OSError) as error:
                 left = deadline - self._clock.monotonic() - pause
                 if left <= 0 or not _passing(error):
-                    self._stats.count("unavailable")
-                    raise StoreUnavailable(_explain(error, self._budget), cause=error) from error
+                    raise self._unavailable(error) from error
             self._stats.count("retries")
             self._clock.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - spreads load, guards nothing
             pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        if _passing(error):
+            self._stats.count("unavailable")
+            return StoreUnavailable(f"Redis has not answered usefully within {self._budget:g} s", cause=error)
+        return StoreUnavailable("Redis refuses", cause=error, passing=False)
+
     def _check_server(self) -> None:
         """Refuse a server that lacks what the scripts use; asked once, at the first use."""
-        try:
-            info = self._retried("INFO", "server")
-        except StoreUnavailable as error:
-            if not isinstance(error.cause, redis.ResponseError) or _passing(error.cause):
-                raise
-            info = ""  # a worker that may not ask, or a server that does not tell; the scripts will
+        info = self._told("INFO", "server")
         lines = dict(line.split(":", 1) for line in str(info).splitlines() if ":" in line)
         version = lines.get("redis_version", "")
         number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
         if number and number < LEAST_VERSION:
             raise ConfigurationError("url", f"the server is Redis {version}; 6.2 or newer is needed")
+        known = self._told("COMMAND", "INFO", *COMMANDS)
+        lacking = [name for name, what in zip(COMMANDS, known, strict=True) if what is None] if known else []
+        if lacking:
+            raise ConfigurationError("url", f"the server has no command {', '.join(lacking)}")
         self._checked = True
+
+    def _told(self, *question: str) -> Any:
+        """Return what the server says of itself; None if it does not tell this user, and the scripts will find out."""
+        try:
+            return self._retried(*question)
+        except StoreUnavailable as error:
+            if error.passing or not isinstance(error.cause, redis.ResponseError):
+                raise
+            return None
 
 
 def _ask(connection: Any, *command: str | int) -> Any:
-    connection.send_command(*command, check_health=False)
+    packed = [pack_command(command)] if pack_command else connection.pack_command(*command)
+    connection.send_packed_command(packed, check_health=False)
     return connection.read_response()
 
 
@@ -136,9 +158,3 @@ def _passing(error: Exception) -> bool:
     return isinstance(error, redis.ResponseError) and any(
         word in f"{type(error).__name__} {error}" for word in _PASSING
     )
-
-
-def _explain(error: Exception, budget: float) -> str:
-    if _passing(error):
-        return f"Redis has not answered usefully within {budget:g} s"
-    return "Redis refuses"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from zoho_token_store.errors import AmbiguousToken
@@ -44,9 +44,9 @@ class Selectors(NamedTuple):
     grant: str | None
     refresh: str | None
 
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         """Return those that there are."""
-        return [name for name in self if name is not None]
+        return tuple(name for name in self if name)
 
 
 class Match(NamedTuple):
@@ -75,6 +75,16 @@ def selectors(data: TokenData) -> Selectors:
         data.grant_token and pointer("grant", data.grant_token),
         data.refresh_token and pointer("refresh", data.refresh_token),
     )
+
+
+def lease_names(data: TokenData) -> Iterator[str]:
+    """Yield the names that a lease may have under which this token was refreshed or spent."""
+    if data.id:
+        yield data.id
+    if data.grant_token:
+        yield pointer("grant", data.grant_token)
+    if data.refresh_token:
+        yield pointer("refresh", data.refresh_token)
 
 
 def named_record(stored: str, client_id: str | None, excluded: Collection[str] = ()) -> str | None:

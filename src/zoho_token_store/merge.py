@@ -22,7 +22,7 @@ class Wish:
         access: Its access token with expiry by Redis's clock; None if it has none.
         nonce: The name of this operation.
         new_id: The id of the record, should one be made: drawn before the first attempt, else a repeat after a lost
-            reply would make another.
+            reply would make another. "" when the token has an id already.
         baseline: The record as it was when the caller's object was handed out, if this store did so.
         lease: The lease under which the caller refreshed, if it has one.
         fence: Of the lease; without one 0, and each plan draws one, until an attempt ends without an answer: from then

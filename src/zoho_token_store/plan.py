@@ -6,6 +6,8 @@ made from a stale view is made anew instead of being written.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from zoho_token_store.change import Change, user_tombstone
 from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
 from zoho_token_store.keyspace import client_digest, pointer, tombstone
@@ -38,6 +40,9 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     """
     _check_touched(wish, snapshot)
     own = _own(wish.data.id, snapshot)
+    if own is None and wish.baseline is not None:
+        # Redis has lost the record, by a restart without a dump: now everything that the caller has is news.
+        wish = replace(wish, baseline=None)
     credentials = _credential_holders(wish, own, snapshot)
     holder = own or next(iter(credentials.values()), None)
     named = _named(wish, holder, snapshot)

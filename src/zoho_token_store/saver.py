@@ -1,21 +1,17 @@
-"""Saves: written now, or kept in the process and tried again, since the SDK swallows the error."""
+"""Saves: what a caller's token says, made into a plan and written."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zoho_token_store import lifecycle
 from zoho_token_store.change import Change
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.errors import StoreUnavailable, TokenStoreError
-from zoho_token_store.keyspace import pointer
+from zoho_token_store.errors import StoreUnavailable
 from zoho_token_store.lease import HeldLeases, Lease, Owners
-from zoho_token_store.match import TokenData
+from zoho_token_store.match import TokenData, lease_names
 from zoho_token_store.merge import Wish
 from zoho_token_store.options import Options
 from zoho_token_store.plan import plan_save
@@ -91,8 +87,9 @@ class Saver:
                 given is taken.
             on_stored: See :class:`Save`.
         """
-        lease = lease or self._claimed(data)
-        wish = Wish(data, None, self._owners.nonce(), secrets.token_urlsafe(12), baseline, lease)
+        lease = lease or self._owners.claimed(lease_names(data))
+        new_id = "" if baseline else secrets.token_urlsafe(12)
+        wish = Wish(data, None, self._owners.nonce(), new_id, baseline, lease)
         wish.fence = lease.fence if lease else 0
         return Save(wish, on_stored)
 
@@ -130,16 +127,6 @@ class Saver:
             log.warning("record %s was saved without its user name: another record has it", after and after.id)
         save.on_stored(after, after.id if after else sorted(wish.touched)[-1])
 
-    def _claimed(self, data: TokenData) -> Lease | None:
-        """Return the lease that this thread was given for one of these credentials, when it was told None."""
-        claims = self._owners.claims()
-        if not claims:
-            return None
-        names = [data.id] if data.id else []
-        names += [pointer("grant", data.grant_token)] if data.grant_token else []
-        names += [pointer("refresh", data.refresh_token)] if data.refresh_token else []
-        return next((claims[name] for name in names if name in claims), None)
-
     def _access(self, data: TokenData) -> Access | None:
         """Return the access token with its expiry by Redis's clock."""
         if data.access_token is None:
@@ -152,83 +139,3 @@ class Saver:
         expires_ms = min(max(expires_ms, here_ms), here_ms + FAR_MS)
         server_ms = self._repository.server_clock.to_server_ms(expires_ms)
         return Access(data.access_token, server_ms, expires_ms - here_ms)
-
-
-class KeptSaves:
-    """Saves that Redis could not take: tried again in the background, and before each look-up.
-
-    Args:
-        store: Tries one.
-        stats: Where it is counted.
-        clock: Sleeps between rounds.
-    """
-
-    ROUND = 1.0
-    """Seconds between rounds in the background."""
-
-    def __init__(self, store: Callable[[Save], None], stats: Stats, clock: SystemClock) -> None:
-        self._store = store
-        self._stats = stats
-        self._clock = clock
-        self.reset_after_fork()
-
-    def reset_after_fork(self) -> None:
-        """Start empty: what the parent keeps, the parent stores."""
-        self._lock = threading.Lock()
-        self._saves: deque[Save] = deque()
-        self._thread: threading.Thread | None = None
-        self._closed = threading.Event()
-
-    def __len__(self) -> int:
-        return len(self._saves)
-
-    def keep(self, save: Save) -> None:
-        """Keep a save, and see to it that it is tried again."""
-        lifecycle.hook_exits()
-        self._stats.count("saves_kept")
-        self._saves.append(save)
-        log.error("a save could not be stored; it is kept in this process and tried again (%d kept)", len(self._saves))
-        with self._lock:
-            if self._thread is None and not self._closed.is_set():
-                self._thread = threading.Thread(target=self._run, name="zoho-token-store-saves", daemon=True)
-                self._thread.start()
-
-    def flush(self) -> None:
-        """Try all that is kept, oldest first.
-
-        Raises:
-            StoreUnavailable: Redis still does not take it; the rest stays.
-        """
-        with self._lock:
-            while self._saves:
-                try:
-                    self._store(self._saves[0])
-                except StoreUnavailable:
-                    raise
-                except TokenStoreError as error:
-                    self._stats.count("saves_dropped")
-                    log.error("a kept save was refused: %s", error)
-                else:
-                    log.warning("a kept save is stored")
-                self._saves.popleft()
-
-    def close(self) -> None:
-        """Try a last time, and end the background thread."""
-        self._closed.set()
-        try:
-            self.flush()
-        except TokenStoreError:
-            log.critical("%d saves are lost: Redis was away until the process or the store ended", len(self._saves))
-
-    def _run(self) -> None:
-        while not self._closed.wait(self.ROUND):
-            try:
-                self.flush()
-            except StoreUnavailable:
-                continue
-            except Exception:
-                log.exception("the background thread for kept saves goes on after an error")
-            with self._lock:
-                if not self._saves:
-                    self._thread = None
-                    return

@@ -85,6 +85,14 @@ def _text(field: str, value: object) -> str | None:
     return value
 
 
+def expires_ms(data: TokenData) -> int:
+    """Return when a caller's access token expires, ms since the epoch by this machine's clock; 0 if nobody knows."""
+    try:
+        return int(float(data.expires_in or "0")) if data.access_token else 0
+    except (ValueError, OverflowError):
+        return 0
+
+
 def make_token(record: TokenRecord, clock: ServerClock, *, usable: bool, like: Any = None) -> Any:
     """Return a new ``OAuthToken`` of a record.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,15 +16,16 @@ from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import client_from_url
 from zoho_token_store.errors import ConfigurationError, StoreUnavailable, TokenStoreError
 from zoho_token_store.finder import Finder, Found
+from zoho_token_store.kept import KeptSaves
 from zoho_token_store.keyspace import Keyspace, check_id
 from zoho_token_store.lease import HeldLeases, Owners
 from zoho_token_store.link import RedisLink
-from zoho_token_store.match import TokenData
-from zoho_token_store.options import make_options
+from zoho_token_store.match import TokenData, lease_names
+from zoho_token_store.options import USABLE, make_options
 from zoho_token_store.plan import plan_deletion, plan_invalidation
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.repository import Repository
-from zoho_token_store.saver import KeptSaves, Saver
+from zoho_token_store.saver import Saver
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
 from zoho_token_store.transaction import Transactions
@@ -54,6 +56,7 @@ class RedisTokenStore(TokenStore):
         self._start(client, Keyspace(namespace), dict(options), SystemClock())
 
     def _start(self, client: Any, keys: Keyspace, options: dict[str, object], clock: SystemClock) -> None:
+        self._clock = clock
         self._options = make_options(options)
         self._stats = Stats()
         self._owners = Owners()
@@ -64,8 +67,9 @@ class RedisTokenStore(TokenStore):
         parts = (self._options, self._owners, self._held, self._stats, clock)
         self._finder = Finder(self._repository, *parts)
         self._saver = Saver(self._repository, self._transactions, *parts)
-        self._kept = KeptSaves(self._saver.store, self._stats, clock)
-        lifecycle.watch(self)
+        self._kept = KeptSaves(self._saver.store, self._options.operation_timeout, self._stats, clock)
+        self._end = partial(_end, self._kept, self._held, self._repository)
+        lifecycle.watch(self, self._end)
 
     @classmethod
     def from_url(cls, url: str, namespace: str, **options: object) -> RedisTokenStore:
@@ -113,7 +117,8 @@ class RedisTokenStore(TokenStore):
         Raises:
             TokenStoreError: See :mod:`zoho_token_store.errors`; ``InvalidToken`` if it is not an ``OAuthToken``.
         """
-        self._flush()
+        if len(self._kept):
+            self._kept.settle()
         data = sdk.read_token(token)
         if data.id is not None:
             check_id(data.id)
@@ -122,6 +127,11 @@ class RedisTokenStore(TokenStore):
             found = Found(record, None) if record else None
         else:
             found = self._finder.by_data(data)
+        if found is None and self._owners.claimed(lease_names(data)) and sdk.expires_ms(data) > self._usable_until_ms():
+            # The SDK goes on with the access token that the caller brings, and saves nothing: a refresh token that came
+            # with it would never be stored. SDK 6.0 also loses the save of an exchange if its user look-up fails.
+            self.save_token(token)
+            found = self._finder.by_data(sdk.read_token(token))
         if found is None:
             return None
         stored = self._hand_out(found, like=token)
@@ -141,7 +151,7 @@ class RedisTokenStore(TokenStore):
             TokenStoreError: See :mod:`zoho_token_store.errors`.
         """
         if len(self._kept):
-            self._flush()
+            self._kept.settle()
         found = self._finder.by_id(check_id(id))
         return None if found is None else self._hand_out(found)
 
@@ -238,7 +248,7 @@ class RedisTokenStore(TokenStore):
 
     def close(self) -> None:
         """Store what is kept, give leases back, close the connections."""
-        self.end()
+        self._end()
         self._link.close()
 
     def __enter__(self) -> RedisTokenStore:
@@ -249,14 +259,6 @@ class RedisTokenStore(TokenStore):
     ) -> None:
         self.close()
 
-    def end(self) -> None:
-        """Store what is kept, and give leases back; called when the process ends in good order."""
-        self._kept.close()
-        try:
-            self._repository.release(self._held.take_all())
-        except TokenStoreError as error:
-            log.warning("leases could not be given back, and will run out: %s", error)
-
     def reset_after_fork(self) -> None:
         """Become a store of its own in a forked child; called by the fork itself."""
         self._owners.__init__()  # type: ignore[misc]
@@ -266,10 +268,8 @@ class RedisTokenStore(TokenStore):
         self._finder.reset_after_fork()
         self._kept.reset_after_fork()
 
-    def _flush(self) -> None:
-        """Store first what is kept, so that a look-up sees this process's own saves."""
-        if len(self._kept):
-            self._kept.flush()
+    def _usable_until_ms(self) -> float:
+        return (self._clock.wall() + USABLE) * 1000
 
     def _make(self, record: TokenRecord, like: Any = None) -> Any:
         token = sdk.make_token(record, self._repository.server_clock, usable=True, like=like)
@@ -282,3 +282,12 @@ class RedisTokenStore(TokenStore):
         token = sdk.make_token(record, self._repository.server_clock, usable=lease is None, like=like)
         sdk.carry(token, sdk.Carried(self, record, lease))
         return token
+
+
+def _end(kept: KeptSaves, held: HeldLeases, repository: Repository) -> None:
+    """Store what is kept, and give leases back: what a store does when it, or its process, ends in good order."""
+    kept.close()
+    try:
+        repository.release(held.take_all())
+    except TokenStoreError as error:
+        log.warning("leases could not be given back, and will run out: %s", error)

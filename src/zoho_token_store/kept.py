@@ -1,0 +1,123 @@
+"""Saves that Redis could not take: kept in the process and tried again, since the SDK swallows the error."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from zoho_token_store import lifecycle
+from zoho_token_store.clock import SystemClock
+from zoho_token_store.errors import StoreUnavailable, TokenStoreError
+from zoho_token_store.saver import Save
+from zoho_token_store.stats import Stats
+
+log = logging.getLogger("zoho_token_store")
+
+ROUND = 1.0
+"""Seconds between rounds in the background."""
+
+
+class KeptSaves:
+    """Tries saves again: in the background, and before each look-up.
+
+    Args:
+        store: Tries one.
+        budget: Longest time that a look-up waits for another thread's attempt, seconds.
+        stats: Where it is counted.
+        clock: This machine's clocks.
+    """
+
+    def __init__(self, store: Callable[[Save], None], budget: float, stats: Stats, clock: SystemClock) -> None:
+        self._store = store
+        self._budget = budget
+        self._stats = stats
+        self._clock = clock
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Start empty: what the parent keeps, the parent stores."""
+        self._storing = threading.Lock()
+        self._saves: deque[Save] = deque()
+        self._refusal: tuple[float, StoreUnavailable] | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def __len__(self) -> int:
+        return len(self._saves)
+
+    def keep(self, save: Save) -> None:
+        """Keep a save, and see to it that it is tried again."""
+        lifecycle.hook_exits()
+        self._stats.count("saves_kept")
+        self._saves.append(save)
+        log.error("a save could not be stored; it is kept in this process and tried again (%d kept)", len(self._saves))
+        with self._storing:
+            if self._thread is None and not self._closed.is_set():
+                self._thread = threading.Thread(target=self._run, name="zoho-token-store-kept-saves", daemon=True)
+                self._thread.start()
+
+    def settle(self) -> None:
+        """Store what is kept before a look-up, so that it sees this process's own saves.
+
+        Of many threads one tries, and what it is told holds for the others for a second: they would only find out the
+        same, one after another.
+
+        Raises:
+            StoreUnavailable: Redis cannot be reached. What it refuses for good holds up no look-up.
+        """
+        if not self._storing.acquire(timeout=self._budget):
+            raise StoreUnavailable("a save of this process is still being stored")
+        try:
+            if self._refusal and self._clock.monotonic() - self._refusal[0] < ROUND:
+                raise self._refusal[1]
+            self._store_all()
+        except StoreUnavailable as error:
+            if error.passing:
+                raise
+        finally:
+            self._storing.release()
+
+    def close(self) -> None:
+        """Try a last time, and end the background thread."""
+        self._closed.set()
+        if not self._saves:
+            return
+        try:
+            with self._storing:
+                self._store_all()
+        except TokenStoreError:
+            log.critical("%d saves are lost: Redis was away until the process or the store ended", len(self._saves))
+
+    def _store_all(self) -> None:
+        """Try each save once, oldest first; one that cannot be stored stays."""
+        for _ in range(len(self._saves)):
+            save = self._saves.popleft()
+            try:
+                self._store(save)
+            except StoreUnavailable as error:
+                if error.passing:
+                    self._saves.appendleft(save)
+                    self._refusal = self._clock.monotonic(), error
+                    raise
+                self._saves.append(save)
+            except TokenStoreError as error:
+                self._stats.count("saves_dropped")
+                log.error("a kept save was refused: %s", error)
+            else:
+                log.warning("a kept save is stored")
+        self._refusal = None
+
+    def _run(self) -> None:
+        while not self._closed.wait(ROUND):
+            try:
+                with self._storing:
+                    self._store_all()
+                    if not self._saves:
+                        self._thread = None
+                        return
+            except StoreUnavailable:
+                continue
+            except Exception:
+                log.exception("the background thread for kept saves goes on after an error")
