@@ -41,11 +41,11 @@ class Found(NamedTuple):
     """What a look-up has found.
 
     Attributes:
-        record: The record.
+        record: The record; None if there is none yet, and the caller holds the lease to make it.
         lease: The lease to refresh it; None if its access token may be used.
     """
 
-    record: TokenRecord
+    record: TokenRecord | None
     lease: Lease | None
 
 
@@ -79,14 +79,11 @@ class Finder:
         self._flights = Flights()
         self._hints: dict[tuple[tuple[str, ...], str | None], tuple[str, tuple[str, ...]]] = {}
 
-    def by_id(self, record_id: str) -> Found | None:
+    def by_id(self, record_id: str) -> Found:
         """Find a record by its id.
 
-        Returns:
-            None if it was never seen and the caller shall make it (``on_missing_id="none"``).
-
         Raises:
-            TokenNotFound: Never seen.
+            TokenNotFound: Never seen, unless the caller shall make it then (``on_missing_id="none"``).
             TokenDeleted: Deleted.
         """
         claims = self._options.on_missing_id == "none"
@@ -100,7 +97,7 @@ class Finder:
         """Find a record by what a caller's token says: its id first.
 
         Returns:
-            None if there is no such record; if the caller has a credential, it then holds the lease to spend it.
+            None if there is no such record, and no credential by which one could be made.
 
         Raises:
             TokenDeleted: The id or the grant code belongs to a token that was deleted.
@@ -205,7 +202,7 @@ class Finder:
             answer = self._repository.find(question)
         return answer
 
-    def _found(self, name: str, owner: str, answer: Fresh | Leased) -> Found | None:
+    def _found(self, name: str, owner: str, answer: Fresh | Leased) -> Found:
         if isinstance(answer, Fresh):
             return Found(answer.record, None)
         lease = Lease(name, owner, answer.fence)
@@ -214,10 +211,9 @@ class Finder:
         if answer.attempts > 1:
             self._stats.count("takeovers")
             log.warning("taking over the refresh of %s: %d leases without a save", lease.name, answer.attempts - 1)
-        if answer.record is not None:
-            return Found(answer.record, lease)
-        self._owners.claims()[lease.name] = lease
-        return None
+        if answer.record is None:
+            self._owners.claims()[lease.name] = lease
+        return Found(answer.record, lease)
 
     def _read(self, names: tuple[str, ...]) -> tuple[str, ...]:
         snapshot = Snapshot()

@@ -25,9 +25,12 @@ class Wish:
             reply would make another. "" when the token has an id already.
         baseline: The record as it was when the caller's object was handed out, if this store did so.
         lease: The lease under which the caller refreshed, if it has one.
+        spent: The refresh token that the lease was given to spend. Where refresh tokens rotate, another has taken its
+            place; it stays known as superseded, for workers that were booted with it.
         fence: Of the lease; without one 0, and each plan draws one, until an attempt ends without an answer: from then
             on it is the one of that attempt, else a late repeat would pass for the newest save.
         touched: Ids of the records that an attempt may have written.
+        stored_as: The id of the record in which an earlier attempt was found to be stored.
         intended: The fields that the caller means to write: those that differ from what it was given.
     """
 
@@ -37,9 +40,16 @@ class Wish:
     new_id: str
     baseline: TokenRecord | None = None
     lease: Lease | None = None
+    spent: str | None = None
     fence: int = 0
     touched: set[str] = field(default_factory=set)
+    stored_as: str = ""
     intended: dict[str, str] = field(init=False)
+
+    def forget_baseline(self) -> None:
+        """Take everything that the caller has as news."""
+        self.baseline = None
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         given, base = self.data, self.baseline
@@ -105,6 +115,8 @@ def apply(wish: Wish, record: TokenRecord, fence: int, skipped: Collection[str],
     after = _with(record, fields)
     after, book = _refresh_token(wish, after, record.bookkeeping(), fence, values.get("refresh_token"))
     after, book = _grant_token(wish, after, book, fence, values.get("grant_token"))
+    if wish.spent is not None and wish.spent != after.refresh_token:
+        book = replace(book, old_refresh=_remember(book.old_refresh, digest("refresh", wish.spent)))
     after = after._replace(
         schema=str(max(int(record.schema), SCHEMA)),
         rev=record.next_rev(),

@@ -6,8 +6,6 @@ made from a stale view is made anew instead of being written.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from zoho_token_store.change import Change, user_tombstone
 from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
 from zoho_token_store.keyspace import client_digest, pointer, tombstone
@@ -42,7 +40,7 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     own = _own(wish.data.id, snapshot)
     if own is None and wish.baseline is not None:
         # Redis has lost the record, by a restart without a dump: now everything that the caller has is news.
-        wish = replace(wish, baseline=None)
+        wish.forget_baseline()
     credentials = _credential_holders(wish, own, snapshot)
     holder = own or next(iter(credentials.values()), None)
     named = _named(wish, holder, snapshot)
@@ -50,7 +48,7 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     for record in filter(None, (target, named, *credentials.values())):
         _check_schema(record)
         if wish.nonce in record.nonces():
-            wish.touched.add(record.id)
+            wish.stored_as = record.id
             return None
     if wish.data.client_id and target and target.client_id not in (None, wish.data.client_id):
         raise InvalidToken("client_id", "another client's token has this id, grant token or refresh token")
@@ -74,7 +72,7 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
 def plan_deletion(record_id: str, snapshot: Snapshot) -> Change | None:
     """Plan a deletion; None if there is nothing under this id. Redirects are followed."""
     record = _follow(record_id, snapshot)
-    return Change("deleted", (record,), None, notes=("deletes",)) if record else None
+    return Change("deleted", (record,), None) if record else None
 
 
 def plan_invalidation(record_id: str, access_token: str | None, snapshot: Snapshot, now_ms: int) -> Change | None:
@@ -94,7 +92,7 @@ def plan_invalidation(record_id: str, access_token: str | None, snapshot: Snapsh
         return None
     _check_schema(record)
     after = record._replace(access=None, rev=record.next_rev(), ops=record.next_ops(now_ms))
-    return Change("invalidated", (record,), after, notes=("invalidations",))
+    return Change("invalidated", (record,), after)
 
 
 def _follow(record_id: str, snapshot: Snapshot) -> TokenRecord | None:
@@ -176,7 +174,9 @@ def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) ->
     if "user_name" in offered and target is None:
         entry = pointer("user", offered["user_name"]), client_digest(wish.data.client_id)
         names.append(user_tombstone(entry))
-    for name in names:
+    if target is None and ":" in wish.lease.name:
+        names.append(wish.lease.name)
+    for name in dict.fromkeys(names):
         kind, _, fence = snapshot.string(tombstone(name)).partition(" ")
         if kind == "deleted" and int(fence) >= wish.lease.fence:
             raise TokenDeleted(None)

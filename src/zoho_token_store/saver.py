@@ -33,11 +33,13 @@ class Save:
 
     Attributes:
         wish: What is to be saved; its access token is set when Redis's time is known.
-        on_stored: Called with the record that is stored now, and with whether the save was stored by this attempt.
+        on_stored: Called with the record as this attempt has stored it (None if an earlier one did), and with its id.
+        tried: The change that the last attempt has made of it.
     """
 
     wish: Wish
     on_stored: Callable[[TokenRecord | None, str], None]
+    tried: Change | None = None
 
 
 class Saver:
@@ -76,6 +78,7 @@ class Saver:
         data: TokenData,
         baseline: TokenRecord | None,
         lease: Lease | None,
+        spent: str | None,
         on_stored: Callable[[TokenRecord | None, str], None],
     ) -> Save:
         """Return a save of what a caller's token says.
@@ -85,12 +88,13 @@ class Saver:
             baseline: The record as it was when the token was handed out.
             lease: The lease that came with it. Without one, a lease on one of its credentials that this thread was
                 given is taken.
+            spent: The refresh token that the lease was given to spend.
             on_stored: See :class:`Save`.
         """
         lease = lease or self._owners.claimed(lease_names(data))
         new_id = "" if baseline else secrets.token_urlsafe(12)
-        wish = Wish(data, None, self._owners.nonce(), new_id, baseline, lease)
-        wish.fence = lease.fence if lease else 0
+        fence = lease.fence if lease else 0
+        wish = Wish(data, None, self._owners.nonce(), new_id, baseline, lease, spent, fence)
         return Save(wish, on_stored)
 
     def store(self, save: Save) -> None:
@@ -104,28 +108,34 @@ class Saver:
             self._repository.load(Snapshot(), (), ())
         wish.access = wish.access or self._access(wish.data)
         snapshot = Snapshot([wish.baseline] if wish.baseline else [])
-        tried: list[Change] = []
 
         def plan(snapshot: Snapshot, now_ms: int) -> Change | None:
             change = plan_save(wish, snapshot, now_ms)
-            tried[:] = [change] if change else []
+            save.tried = change or save.tried
             return change
 
         try:
             change = self._transactions.run(plan, snapshot, guess=bool(wish.baseline or wish.lease))
         except StoreUnavailable:
-            if tried:
-                wish.fence = tried[0].fence
+            wish.fence = save.tried.fence if save.tried else wish.fence
             raise
         if wish.lease:
             self._held.remove(wish.lease)
             self._owners.claims().pop(wish.lease.name, None)
+        self._report(change or save.tried)
         after = change.after if change else None
-        if change and "late_saves" in change.notes:
-            log.warning("late save of record %s: another worker has saved since; merged", after and after.id)
-        if change and "name_conflicts" in change.notes:
-            log.warning("record %s was saved without its user name: another record has it", after and after.id)
-        save.on_stored(after, after.id if after else sorted(wish.touched)[-1])
+        save.on_stored(after, after.id if after else wish.stored_as)
+
+    def _report(self, change: Change | None) -> None:
+        """Count a save, and log what is worth a word; also one whose reply was lost."""
+        if change is None or change.after is None:
+            return
+        for note in change.notes:
+            self._stats.count(note)
+        if "late_saves" in change.notes:
+            log.warning("late save of record %s: another worker has saved since; merged", change.after.id)
+        if "name_conflicts" in change.notes:
+            log.warning("record %s was saved without its user name: another record has it", change.after.id)
 
     def _access(self, data: TokenData) -> Access | None:
         """Return the access token with its expiry by Redis's clock."""

@@ -28,13 +28,15 @@ class Carried(NamedTuple):
 
     Attributes:
         store: The store that handed it out.
-        record: The record as it was.
+        record: The record as it was; None when there was none, and the token is the caller's own.
         lease: The lease that goes with it.
+        spent: The refresh token that the lease was given to spend; a new one may have taken its place since.
     """
 
     store: object
-    record: TokenRecord
+    record: TokenRecord | None
     lease: Lease | None
+    spent: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy of a token, or one sent to another process, brings back nothing: a lease is for one object.
@@ -147,6 +149,13 @@ def fill_token(token: Any, found: Any) -> None:
 def set_id(token: Any, record_id: str) -> None:
     """Tell a token under which id it is stored."""
     token.set_id(record_id)
+
+
+def give_up_lease(token: Any, store: object) -> None:
+    """Take from a caller's token the lease of an earlier look-up: a later one has found a record."""
+    brought = carried(token, store)
+    if brought and brought.lease:
+        carry(token, brought._replace(lease=None, spent=None))
 
 
 def carry(token: Any, carried: Carried) -> None:

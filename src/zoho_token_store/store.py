@@ -18,9 +18,9 @@ from zoho_token_store.errors import ConfigurationError, StoreUnavailable, TokenS
 from zoho_token_store.finder import Finder, Found
 from zoho_token_store.kept import KeptSaves
 from zoho_token_store.keyspace import Keyspace, check_id
-from zoho_token_store.lease import HeldLeases, Owners
+from zoho_token_store.lease import HeldLeases, Lease, Owners
 from zoho_token_store.link import RedisLink
-from zoho_token_store.match import TokenData, lease_names
+from zoho_token_store.match import TokenData
 from zoho_token_store.options import USABLE, make_options
 from zoho_token_store.plan import plan_deletion, plan_invalidation
 from zoho_token_store.record import TokenRecord
@@ -127,15 +127,19 @@ class RedisTokenStore(TokenStore):
             found = Found(record, None) if record else None
         else:
             found = self._finder.by_data(data)
-        if found is None and self._owners.claimed(lease_names(data)) and sdk.expires_ms(data) > self._usable_until_ms():
-            # The SDK goes on with the access token that the caller brings, and saves nothing: a refresh token that came
-            # with it would never be stored. SDK 6.0 also loses the save of an exchange if its user look-up fails.
-            self.save_token(token)
-            found = self._finder.by_data(sdk.read_token(token))
-        if found is None:
+        if found and found.record is None:
+            sdk.carry(token, sdk.Carried(self, None, found.lease, data.refresh_token))
+            if sdk.expires_ms(data) > (self._clock.wall() + USABLE) * 1000:
+                # The SDK goes on with the access token that the caller brings, and saves nothing: a refresh token that
+                # came with it would never be stored. SDK 6.0 also loses the save of an exchange if its user look-up
+                # fails.
+                self.save_token(token)
+                found = self._finder.by_data(sdk.read_token(token))
+        if found is None or found.record is None:
             return None
-        stored = self._hand_out(found, like=token)
+        stored = self._hand_out(found.record, found.lease, like=token)
         sdk.fill_token(token, stored)
+        sdk.give_up_lease(token, self)
         return stored
 
     def find_token_by_id(self, id: str) -> Any:
@@ -152,8 +156,8 @@ class RedisTokenStore(TokenStore):
         """
         if len(self._kept):
             self._kept.settle()
-        found = self._finder.by_id(check_id(id))
-        return None if found is None else self._hand_out(found)
+        record, lease = self._finder.by_id(check_id(id))
+        return None if record is None else self._hand_out(record, lease)
 
     def save_token(self, token: Any) -> None:
         """Store a token, and set its id.
@@ -172,15 +176,14 @@ class RedisTokenStore(TokenStore):
         data = sdk.read_token(token)
         if data.id is not None:
             check_id(data.id)
-        brought = sdk.carried(token, self)
-        baseline, lease = (brought.record, brought.lease) if brought else (None, None)
+        brought = sdk.carried(token, self) or sdk.Carried(self, None, None)
 
         def stored(record: TokenRecord | None, record_id: str) -> None:
             sdk.set_id(token, record_id)
             if record:
                 sdk.carry(token, sdk.Carried(self, record, None))
 
-        save = self._saver.make_save(data, baseline, lease, stored)
+        save = self._saver.make_save(data, brought.record, brought.lease, brought.spent, stored)
         try:
             self._saver.store(save)
         except StoreUnavailable:
@@ -193,7 +196,8 @@ class RedisTokenStore(TokenStore):
         A worker that still holds it gets ``TokenDeleted`` from then on, and cannot bring it back by saving it.
         """
         record_id = check_id(id)
-        self._transactions.run(lambda snapshot, _: plan_deletion(record_id, snapshot), Snapshot())
+        if self._transactions.run(lambda snapshot, _: plan_deletion(record_id, snapshot), Snapshot()):
+            self._stats.count("deletes")
 
     def get_tokens(self) -> list[Any]:
         """Return every token of the namespace. Takes no lease."""
@@ -229,9 +233,11 @@ class RedisTokenStore(TokenStore):
                 its successor.
         """
         record_id = check_id(id)
-        self._transactions.run(
+        change = self._transactions.run(
             lambda snapshot, now_ms: plan_invalidation(record_id, access_token, snapshot, now_ms), Snapshot()
         )
+        if change:
+            self._stats.count("invalidations")
 
     def stats(self) -> dict[str, int]:
         """Return counters of what this store has done in this process (:mod:`zoho_token_store.stats`)."""
@@ -268,17 +274,13 @@ class RedisTokenStore(TokenStore):
         self._finder.reset_after_fork()
         self._kept.reset_after_fork()
 
-    def _usable_until_ms(self) -> float:
-        return (self._clock.wall() + USABLE) * 1000
-
     def _make(self, record: TokenRecord, like: Any = None) -> Any:
         token = sdk.make_token(record, self._repository.server_clock, usable=True, like=like)
         sdk.carry(token, sdk.Carried(self, record, None))
         return token
 
-    def _hand_out(self, found: Found, like: Any = None) -> Any:
+    def _hand_out(self, record: TokenRecord, lease: Lease | None, like: Any = None) -> Any:
         """Return the token of a look-up; with a lease it has no access token, which makes the SDK refresh."""
-        record, lease = found
         token = sdk.make_token(record, self._repository.server_clock, usable=lease is None, like=like)
         sdk.carry(token, sdk.Carried(self, record, lease))
         return token

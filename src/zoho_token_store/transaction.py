@@ -69,8 +69,6 @@ class Transactions:
             if change is None or commit is None:
                 return None
             if self._repository.commit(commit):
-                for note in change.notes:
-                    self._stats.count(note)
                 return change
             self._stats.count("conflicts")
             guess = False
