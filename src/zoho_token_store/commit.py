@@ -163,6 +163,7 @@ class CommitBuilder:
         new = {(user_entry(after), after.id)} if after else set()
         for name in sorted({entry[0] for entry, _ in old | new if entry}):
             entries = read_user_pointer(self._snapshot.string(name))
+            entries = {client: known for client, known in entries.items() if not self._snapshot.was_absent(known)}
             for entry, record_id in old:
                 if entry and entry[0] == name and entries.get(entry[1]) == record_id:
                     del entries[entry[1]]

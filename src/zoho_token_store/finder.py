@@ -6,9 +6,16 @@ import logging
 from typing import NamedTuple
 
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.errors import RefreshFailing, RefreshTimeout, TokenDeleted, TokenNotFound, UnsupportedSchema
+from zoho_token_store.errors import (
+    AmbiguousToken,
+    RefreshFailing,
+    RefreshTimeout,
+    TokenDeleted,
+    TokenNotFound,
+    UnsupportedSchema,
+)
 from zoho_token_store.lease import Flights, HeldLeases, Lease, Owners
-from zoho_token_store.match import TokenData, resolve, selectors
+from zoho_token_store.match import TokenData
 from zoho_token_store.options import Options
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.repository import (
@@ -25,6 +32,7 @@ from zoho_token_store.repository import (
     Schema,
     Wait,
 )
+from zoho_token_store.search import Search, Subject
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
 
@@ -122,45 +130,49 @@ class Finder:
         return question.lease, answer
 
     def _by_selectors(self, data: TokenData) -> Found | None:
-        wanted = selectors(data)
-        names = wanted.names()
-        if not names:
+        search = Search(data)
+        if not search.names:
             return None
+        asked = (search.names, data.client_id)
         owner, nonce, client_id = self._owners.this_thread(), self._owners.nonce(), data.client_id or ""
-        hint = self._hints.get((names, data.client_id))
+        hint = self._hints.get(asked)
         if hint:
             record_id, values = hint
-            answer = self._ask(Question(record_id, record_id, owner, nonce, client_id, False, names, values))
+            answer = self._ask(Question(record_id, record_id, owner, nonce, client_id, False, search.names, values))
             if isinstance(answer, (Fresh, Leased)):
                 return self._found(record_id, owner, answer)
-        values = self._read(names)
-        dead: set[str] = set()
-        foreign: set[str] = set()
-        heirs: dict[str, str] = {}
+        search.seen(self._read(search.names))
         while True:
-            match = resolve(data, wanted, dict(zip(names, values, strict=True)), dead, foreign)
-            subject = match.claim or match.record_id
+            subject = self._next(search)
             if subject is None:
                 return None
-            subject = heirs.get(subject, subject)
-            claims = match.claim is not None
-            answer = self._ask(Question(subject, subject, owner, nonce, client_id, claims, names, values))
+            name, claims = subject
+            answer = self._ask(Question(name, name, owner, nonce, client_id, claims, search.names, search.values))
             if isinstance(answer, (Fresh, Leased)):
                 if not claims:
-                    self._remember((names, data.client_id), (subject, values))
-                return self._found(subject, owner, answer)
-            if isinstance(answer, Redirect):
-                heirs[subject] = answer.record_id
-            elif isinstance(answer, Moved):
-                values = tuple(answer.values)
-                dead.clear()
-                foreign.clear()
+                    self._remember(asked, (name, search.values))
+                return self._found(name, owner, answer)
+            if isinstance(answer, Moved):
+                search.seen(answer.values)
+            elif isinstance(answer, Redirect):
+                search.merged(name, answer.record_id)
             elif isinstance(answer, Contradicts):
-                foreign.add(subject)
+                search.foreign(name)
             elif claims:
                 raise TokenDeleted(None)
             else:
-                dead.add(subject)
+                search.ended(name)
+
+    def _next(self, search: Search) -> Subject | None:
+        """Return what to ask for, having made sure that a user name which leads to several records still does."""
+        try:
+            return search.subject()
+        except AmbiguousToken:
+            snapshot = Snapshot()
+            namesakes = search.namesakes()
+            self._repository.load(snapshot, (), list(namesakes))
+            search.ended(*(record_id for record_id in namesakes if snapshot.record(record_id) is None))
+            return search.subject()
 
     def _ask(self, question: Question) -> Answer:
         """Ask until the answer is not to wait."""
@@ -212,7 +224,7 @@ class Finder:
             self._stats.count("takeovers")
             log.warning("taking over the refresh of %s: %d leases without a save", lease.name, answer.attempts - 1)
         if answer.record is None:
-            self._owners.claims()[lease.name] = lease
+            self._owners.claim(lease)
         return Found(answer.record, lease)
 
     def _read(self, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,10 @@ from itertools import count
 from typing import NamedTuple
 
 from zoho_token_store import lifecycle
+from zoho_token_store.clock import SystemClock
+
+CLAIMS = 64
+"""How many leases a thread remembers that it was given without an object to carry them."""
 
 
 class Lease(NamedTuple):
@@ -52,6 +56,13 @@ class Owners:
         claims = self.claims()
         return next((claims[name] for name in names if name in claims), None) if claims else None
 
+    def claim(self, lease: Lease) -> None:
+        """Take note of a lease that this thread was given without an object to carry it; the oldest are forgotten."""
+        claims = self.claims()
+        while len(claims) >= CLAIMS:
+            del claims[next(iter(claims))]
+        claims[lease.name] = lease
+
     def claims(self) -> dict[str, Lease]:
         """Return the leases that this thread was given without an object to carry them, by name."""
         try:
@@ -63,28 +74,44 @@ class Owners:
 
 
 class HeldLeases:
-    """The leases that this process holds, so that they can be given back when it ends."""
+    """The leases that this process holds, so that they can be given back when it ends.
 
-    def __init__(self) -> None:
+    Args:
+        clock: This machine's clocks.
+        ttl: How long a lease lives, seconds; afterwards there is nothing to give back.
+    """
+
+    def __init__(self, clock: SystemClock, ttl: float) -> None:
+        self._clock = clock
+        self._ttl = ttl
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Start empty: what the parent holds, the parent gives back."""
         self._lock = threading.Lock()
-        self._held: dict[str, Lease] = {}
+        self._held: dict[str, tuple[float, Lease]] = {}
 
     def add(self, lease: Lease) -> None:
         """Take note of a lease; an older one of the same name is over."""
         lifecycle.hook_exits()
+        now = self._clock.monotonic()
         with self._lock:
-            self._held[lease.name] = lease
+            # In the order in which they were taken, and so of their ends.
+            while self._held and next(iter(self._held.values()))[0] < now:
+                del self._held[next(iter(self._held))]
+            self._held.pop(lease.name, None)
+            self._held[lease.name] = now + self._ttl, lease
 
     def remove(self, lease: Lease) -> None:
         """Forget a lease that was used or lost."""
         with self._lock:
-            if self._held.get(lease.name) == lease:
+            if lease.name in self._held and self._held[lease.name][1] == lease:
                 del self._held[lease.name]
 
     def take_all(self) -> list[Lease]:
         """Return every lease, and forget them."""
         with self._lock:
-            held, self._held = list(self._held.values()), {}
+            held, self._held = [lease for _, lease in self._held.values()], {}
             return held
 
 

@@ -170,6 +170,8 @@ def _access(wish: Wish, before: TokenRecord, after: TokenRecord, late: bool) -> 
         return stored
     if wish.data.refresh_token not in (None, after.refresh_token):
         return stored
+    if before.refresh_token != after.refresh_token:
+        return offered
     if late and stored is not None and stored.expires_ms >= offered.expires_ms:
         return stored
     return offered

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from zoho_token_store.change import Change, user_tombstone
 from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
-from zoho_token_store.keyspace import client_digest, pointer, tombstone
+from zoho_token_store.keyspace import client_digest, pointer, read_user_pointer, tombstone
 from zoho_token_store.match import named_record, selectors
 from zoho_token_store.merge import Wish, apply, compatible, fold, new_record
 from zoho_token_store.record import SCHEMA, TokenRecord
@@ -45,6 +45,8 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     holder = own or next(iter(credentials.values()), None)
     named = _named(wish, holder, snapshot)
     target = holder or named or _seen(wish, snapshot)
+    if target is None and (wish.data.id or wish.new_id):
+        target = snapshot.record(wish.data.id or wish.new_id)  # made by an attempt whose reply was lost
     for record in filter(None, (target, named, *credentials.values())):
         _check_schema(record)
         if wish.nonce in record.nonces():
@@ -145,7 +147,11 @@ def _named(wish: Wish, holder: TokenRecord | None, snapshot: Snapshot) -> TokenR
     client_id = wish.data.client_id or (holder and holder.client_id)
     if name is None or (holder is not None and holder.user_name == name and holder.client_id == client_id):
         return None
-    record_id = named_record(snapshot.string(pointer("user", name)), client_id)
+    stored = snapshot.string(pointer("user", name))
+    ended: list[str] = []
+    if client_id is None:
+        ended = [record_id for record_id in read_user_pointer(stored).values() if snapshot.record(record_id) is None]
+    record_id = named_record(stored, client_id, ended)
     return snapshot.record(record_id) if record_id else None
 
 
@@ -215,7 +221,6 @@ def _creation(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change:
     if not (data.refresh_token or data.grant_token or data.access_token):
         raise InvalidToken("token", "has no access, refresh or grant token: there is nothing to store")
     record_id = data.id or wish.new_id
-    snapshot.record(record_id)
     if snapshot.string(tombstone(record_id)):
         raise TokenDeleted(record_id)
     wish.touched.add(record_id)

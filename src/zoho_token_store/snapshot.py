@@ -33,6 +33,10 @@ class Snapshot:
         self._read_records.add(record_id)
         return self._records.get(record_id)
 
+    def was_absent(self, record_id: str) -> bool:
+        """Return whether a record was looked for and is not there."""
+        return record_id in self._read_records and self._records.get(record_id) is None
+
     def reads(self) -> tuple[dict[str, str], dict[str, str]]:
         """Return what was read: values of strings by name, revisions of records by id ("" for absent)."""
         strings = {name: self._strings.get(name, "") for name in self._read_strings}

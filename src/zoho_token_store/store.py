@@ -60,7 +60,7 @@ class RedisTokenStore(TokenStore):
         self._options = make_options(options)
         self._stats = Stats()
         self._owners = Owners()
-        self._held = HeldLeases()
+        self._held = HeldLeases(clock, self._options.lease_ttl)
         self._link = RedisLink(client, self._options.operation_timeout, clock, self._stats)
         self._repository = Repository(self._link, keys, self._options, clock)
         self._transactions = Transactions(self._repository, self._options, self._stats)
@@ -268,7 +268,7 @@ class RedisTokenStore(TokenStore):
     def reset_after_fork(self) -> None:
         """Become a store of its own in a forked child; called by the fork itself."""
         self._owners.__init__()  # type: ignore[misc]
-        self._held.__init__()  # type: ignore[misc]
+        self._held.reset_after_fork()
         self._stats.reset_after_fork()
         self._link.reset_after_fork()
         self._finder.reset_after_fork()

@@ -1,0 +1,74 @@
+"""One look-up by pointers: what is known of them so far, and which record to ask for next. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zoho_token_store.keyspace import read_user_pointer
+from zoho_token_store.match import TokenData, resolve, selectors
+
+
+class Subject(NamedTuple):
+    """What to ask for next.
+
+    Attributes:
+        name: A record id, or the pointer name of the credential that the caller will spend.
+        claims: Whether it is the latter.
+    """
+
+    name: str
+    claims: bool
+
+
+class Search:
+    """Finds out which record is the caller's.
+
+    Args:
+        data: What the caller says.
+    """
+
+    def __init__(self, data: TokenData) -> None:
+        self._data = data
+        self._wanted = selectors(data)
+        self.names = self._wanted.names()
+        self.values: tuple[str, ...] = ()
+        self._ended: set[str] = set()
+        self._foreign: set[str] = set()
+        self._heirs: dict[str, str] = {}
+
+    def seen(self, values: Sequence[str]) -> None:
+        """Take in what the pointers hold, in the order of ``names``; what was learnt from older values is void."""
+        self.values = tuple(values)
+        self._ended.clear()
+        self._foreign.clear()
+
+    def subject(self) -> Subject | None:
+        """Return what to ask for; None if there is nothing.
+
+        Raises:
+            AmbiguousToken: See :func:`resolve`.
+        """
+        match = resolve(self._data, self._wanted, self._pointers(), self._ended, self._foreign)
+        if match.claim:
+            return Subject(match.claim, True)
+        return Subject(self._heirs.get(match.record_id, match.record_id), False) if match.record_id else None
+
+    def namesakes(self) -> set[str]:
+        """Return the ids to which the user name leads and that are not known to have ended."""
+        return set(read_user_pointer(self._pointers().get(self._wanted.user or "", "")).values()) - self._ended
+
+    def ended(self, *ids: str) -> None:
+        """Take note of records that are there no more, or cannot be used: as if no pointer led to them."""
+        self._ended.update(ids)
+
+    def foreign(self, record_id: str) -> None:
+        """Take note of a record that belongs to another client."""
+        self._foreign.add(record_id)
+
+    def merged(self, record_id: str, heir: str) -> None:
+        """Take note of a record that was merged into another."""
+        self._heirs[record_id] = heir
+
+    def _pointers(self) -> dict[str, str]:
+        return dict(zip(self.names, self.values, strict=True))
