@@ -1,5 +1,5 @@
 --[[
-Give leases back that were not used, and wake those who wait for them.
+Give leases back that have not led to a save, and wake those who wait for them.
 
 Keys
   KEYS[2i-1]  a lease (hash)
@@ -12,17 +12,18 @@ Arguments
 Reply
   the number of leases that were given back; one that has passed to another owner stays
 ]]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local released = 0
 for i = 1, #KEYS, 2 do
-  local held = redis.call('HMGET', KEYS[i], 'owner', 'fence', 'attempts')
+  local held = redis.call('HMGET', KEYS[i], 'owner', 'fence', 'until_ms', 'retry_ms')
   if held[1] == ARGV[i] and held[2] == ARGV[i + 1] then
-    local attempts = tonumber(held[3]) - 1
-    if attempts > 0 then
-      -- Not an attempt that failed, but those before it still count.
-      redis.call('HDEL', KEYS[i], 'owner', 'until_ms', 'retry_ms')
-      redis.call('HSET', KEYS[i], 'attempts', attempts)
-    else
-      redis.call('DEL', KEYS[i])
+    -- It still counts as an attempt: a worker that cannot refresh and is started anew again and again must not keep the
+    -- fleet from cooling down. The pause begins now, as the lease has ended.
+    redis.call('HDEL', KEYS[i], 'owner', 'nonce', 'until_ms')
+    if held[4] then
+      local saved_ms = math.max(0, held[3] - now)
+      redis.call('HSET', KEYS[i], 'retry_ms', string.format('%.0f', held[4] - saved_ms))
     end
     redis.call('XADD', KEYS[i + 1], 'NOMKSTREAM', 'MAXLEN', 1, '*', 'event', 'released')
     released = released + 1
