@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from zoho_token_store.change import Change, access_pointer, credential_pointers, user_entry, user_tombstone
 from zoho_token_store.keyspace import Keyspace, read_user_pointer, tombstone, write_user_pointer
 from zoho_token_store.options import Options
-from zoho_token_store.record import DURABLE, TokenRecord
+from zoho_token_store.record import TokenRecord, stored_fields
 from zoho_token_store.snapshot import Snapshot
 
 EVENTS_KEPT = 10_000
 """About how many events a namespace remembers."""
-
-_STORED = (*DURABLE, "spares", "schema", "rev", "fence", "ops", "meta")
 
 
 class Commit(NamedTuple):
@@ -96,15 +95,11 @@ class CommitBuilder:
         keys = self._keys
         before = next((record for record in change.before if record.id == after.id), None)
         token, access = keys.token(after.id), keys.access(after.id)
-        written: list[str] = []
-        for name in _STORED:
-            value = getattr(after, name)
-            if value != getattr(before, name, None):
-                if value is None:
-                    self._write(token, "HDEL", name)
-                else:
-                    written += (name, value)
-        self._write(token, "HSET", *written)
+        old, new = stored_fields(before) if before else {}, stored_fields(after)
+        if old.keys() - new.keys():
+            self._write(token, "HDEL", *sorted(old.keys() - new.keys()))
+        changed = ((name, value) for name, value in new.items() if old.get(name) != value)
+        self._write(token, "HSET", *chain.from_iterable(changed))
         if scope.ends_ms:
             self._write(token, "PEXPIREAT", scope.ends_ms)
             self._write(keys.expiring, "ZADD", scope.ends_ms, after.id)
@@ -182,9 +177,7 @@ class CommitBuilder:
         return self._now_ms + int(self._options.retention * 1000) if self._options.retention else 0
 
     def _access_ends_ms(self, record: TokenRecord) -> int:
-        if record.access is None:
-            return self._now_ms + 1
-        return max(record.access.expires_ms or self._now_ms + record.access.life_ms, self._now_ms + 1)
+        return record.access.ends_ms(self._now_ms) if record.access else self._now_ms + 1
 
 
 class _Scope(NamedTuple):

@@ -235,7 +235,7 @@ class Finder:
     def _remember(self, asked: tuple[tuple[str, ...], str | None], led_to: tuple[str, tuple[str, ...]]) -> None:
         """Keep what pointers led to; Redis compares them again, so that a warm look-up is one round trip."""
         if len(self._hints) >= HINTS:
-            self._hints.clear()
+            del self._hints[next(iter(self._hints))]
         self._hints[asked] = led_to
 
     def reset_after_fork(self) -> None:

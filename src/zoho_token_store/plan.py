@@ -71,6 +71,33 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     return Change(event, tuple(involved), merged.record, wish.lease, fence, tuple(notes))
 
 
+def plan_refresh(wish: Wish, now_ms: int) -> Change | None:
+    """Plan the save of an ordinary refresh: a new access token for the record that was handed out, and nothing else.
+
+    It comes to what :func:`plan_save` comes to, without reading anything, and holds only if the record is unchanged.
+
+    Args:
+        wish: What is to be saved.
+        now_ms: Redis's time, ms.
+
+    Returns:
+        The change; None if the save is more than that.
+    """
+    record, access, lease = wish.baseline, wish.access, wish.lease
+    if record is None or access is None or wish.intended or wish.spent or not record.refreshable:
+        return None
+    if record.id != wish.data.id or record.schema != str(SCHEMA) or (lease and lease.name != record.id):
+        return None
+    fence = wish.fence or max(int(record.fence) + 1, now_ms * 1000)
+    if fence < int(record.fence) or (record.access and record.access.token == access.token):
+        return None
+    after = record._replace(
+        rev=record.next_rev(), fence=str(fence), ops=record.next_ops(now_ms, wish.nonce), access=access
+    )
+    wish.touched.add(record.id)
+    return Change("refreshed" if lease else "saved", (record,), after, lease, fence, ("saves",))
+
+
 def plan_deletion(record_id: str, snapshot: Snapshot) -> Change | None:
     """Plan a deletion; None if there is nothing under this id. Redirects are followed."""
     record = _follow(record_id, snapshot)

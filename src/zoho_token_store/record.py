@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,6 +18,13 @@ DURABLE = ("user_name", "client_id", "client_secret", "refresh_token", "grant_to
 
 REMEMBERED = 4
 """How many superseded credentials and how many operations a record remembers."""
+
+
+COMPACT = 64
+"""Redis keeps a hash compact, in half the memory, as long as no value is longer (``hash-max-listpack-value``)."""
+
+SPLIT = ("refresh_token", "grant_token")
+"""Fields of a length that Zoho makes 70: what is beyond ``COMPACT`` stands in a field of its own, named with a "+"."""
 
 
 class Access(NamedTuple):
@@ -34,6 +42,10 @@ class Access(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Access(token=<secret>, expires_ms={self.expires_ms}, life_ms={self.life_ms})"
+
+    def ends_ms(self, now_ms: int) -> int:
+        """Return until when it is kept if it is stored at a time of Redis, both in ms."""
+        return max(self.expires_ms or now_ms + self.life_ms, now_ms + 1)
 
     def pack(self) -> str:
         """Return the stored form, ``"<expires_ms> <life_ms> <token>"``."""
@@ -160,6 +172,40 @@ class TokenRecord(NamedTuple):
         if not isinstance(spares, list) or not all(isinstance(token, str) for token in spares):
             raise CorruptRecord(self.id, "the list of spare refresh tokens")
         return spares
+
+
+_STORED = (*DURABLE, "spares", "schema", "rev", "fence", "ops", "meta")
+
+
+def stored_fields(record: TokenRecord) -> dict[str, str]:
+    """Return a record's hash, without the fields that it does not have."""
+    fields = {name: value for name in _STORED if (value := getattr(record, name)) is not None}
+    for name in SPLIT:
+        value = fields.get(name, "")
+        if COMPACT < len(value) <= 2 * COMPACT and value.isascii():
+            fields[name], fields[f"{name}+"] = value[:COMPACT], value[COMPACT:]
+    return fields
+
+
+def read_record(record_id: str, access: str, stored: Sequence[str | None]) -> TokenRecord:
+    """Return a record from its stored parts.
+
+    Args:
+        record_id: Its id.
+        access: Its access part, "" for none.
+        stored: The fields of its hash in the order in which the scripts read them.
+
+    Raises:
+        CorruptRecord: The access part cannot be read.
+    """
+    *fields, refresh_rest, grant_rest = stored
+    record = TokenRecord._make((record_id, *fields, unpack_access(access, record_id)))
+    if refresh_rest or grant_rest:
+        refresh, grant = record.refresh_token, record.grant_token
+        return record._replace(
+            refresh_token=refresh and refresh + (refresh_rest or ""), grant_token=grant and grant + (grant_rest or "")
+        )
+    return record
 
 
 @lru_cache(maxsize=64)  # a plan looks at the same few records again and again; there is no secret in them

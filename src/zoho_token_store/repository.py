@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from zoho_token_store.change import Change
 from zoho_token_store.clock import ServerClock, SystemClock
-from zoho_token_store.commit import Commit
+from zoho_token_store.commit import EVENTS_KEPT, Commit
 from zoho_token_store.errors import CorruptRecord
-from zoho_token_store.keyspace import Keyspace, tombstone
+from zoho_token_store.keyspace import Keyspace, pointer, tombstone
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
 from zoho_token_store.options import USABLE, Options
-from zoho_token_store.record import SCHEMA, TokenRecord, unpack_access
-from zoho_token_store.script import COMMIT, FIND, PAGE, READ, RELEASE
+from zoho_token_store.record import SCHEMA, TokenRecord, read_record, unpack_access
+from zoho_token_store.script import COMMIT, FIND, PAGE, READ, REFRESH, RELEASE
 from zoho_token_store.snapshot import Snapshot
 
 ATTEMPTS = 3
@@ -173,8 +174,9 @@ class Repository:
         """Keep a record, so that the next look-up is spared sending and reading it if nothing has changed."""
         if record.access is None or record.access.pack() != access:
             record = record._replace(access=unpack_access(access, record.id))
+        self._seen.pop(record.id, None)
         if len(self._seen) >= SEEN:
-            self._seen.clear()
+            del self._seen[next(iter(self._seen))]
         self._seen[record.id] = record
         return record
 
@@ -186,7 +188,7 @@ class Repository:
         now_ms, values, records = self._link.run(READ, keys, (len(strings),))
         self.server_clock.seen(now_ms)
         found = {
-            record_id: _record(record_id, *stored) for record_id, stored in zip(ids, records, strict=True) if stored
+            record_id: read_record(record_id, *stored) for record_id, stored in zip(ids, records, strict=True) if stored
         }
         snapshot.load(dict(zip(strings, values, strict=True)), {record_id: found.get(record_id) for record_id in ids})
 
@@ -229,6 +231,27 @@ class Repository:
         self.server_clock.seen(reply[1])
         return bool(reply[0] == "OK")
 
+    def refresh(self, change: Change) -> bool:
+        """Write the save of an ordinary refresh if the record is still the one that was handed out. One round trip.
+
+        Returns:
+            Whether it was written.
+        """
+        before, after, lease, keys = change.before[0], change.after, change.lease, self.keys
+        if after is None or after.access is None:
+            return False
+        new = pointer("access-token", after.access.token)
+        old = pointer("access-token", before.access.token) if before.access else new
+        own = (keys.token(after.id), keys.access(after.id), keys.lease(after.id), keys.wake(after.id))
+        ends_ms = after.access.ends_ms(self.server_clock.now_ms())
+        record = (before.rev, after.rev, after.fence, after.ops or "", after.access.pack(), ends_ms, after.id)
+        owner = (lease.owner, lease.fence) if lease else ("", 0)
+        reply = self._link.run(
+            REFRESH, (*own, keys.key(old), keys.key(new), keys.events), (*record, *owner, change.event, EVENTS_KEPT)
+        )
+        self.server_clock.seen(reply[1])
+        return bool(reply[0] == "OK")
+
     def release(self, leases: Iterable[Lease]) -> None:
         """Give leases back that were not used."""
         keys: list[str] = []
@@ -247,10 +270,10 @@ class Repository:
 def _answer(record_id: str, reply: list[Any]) -> Answer:
     kind, values = reply[0], reply[2:]
     if kind == "FRESH":
-        return Fresh(_record(record_id, *values))
+        return Fresh(read_record(record_id, *values))
     if kind == "LEASED":
         fence, attempts, stored = values
-        return Leased(int(fence), attempts, _record(record_id, "", stored) if stored else None)
+        return Leased(int(fence), attempts, read_record(record_id, "", stored) if stored else None)
     if kind == "MOVED":
         return Moved(values)
     if kind == "CORRUPT":
@@ -272,7 +295,3 @@ _KINDS: dict[str, Any] = {
 
 def _usable(record: TokenRecord) -> bool:
     return record.refreshable or record.access is not None
-
-
-def _record(record_id: str, access: str, stored: list[str | None]) -> TokenRecord:
-    return TokenRecord._make((record_id, *stored, unpack_access(access, record_id)))

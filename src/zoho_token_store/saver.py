@@ -14,7 +14,7 @@ from zoho_token_store.lease import HeldLeases, Lease, Owners
 from zoho_token_store.match import TokenData, lease_names
 from zoho_token_store.merge import Wish
 from zoho_token_store.options import Options
-from zoho_token_store.plan import plan_save
+from zoho_token_store.plan import plan_refresh, plan_save
 from zoho_token_store.record import Access, TokenRecord
 from zoho_token_store.repository import Repository
 from zoho_token_store.snapshot import Snapshot
@@ -94,7 +94,7 @@ class Saver:
         lease = lease or self._owners.claimed(lease_names(data))
         new_id = "" if baseline else secrets.token_urlsafe(12)
         fence = lease.fence if lease else 0
-        wish = Wish(data, None, self._owners.nonce(), new_id, baseline, lease, spent, fence)
+        wish = Wish(data, None, secrets.token_urlsafe(6), new_id, baseline, lease, spent, fence)
         return Save(wish, on_stored)
 
     def store(self, save: Save) -> None:
@@ -115,7 +115,9 @@ class Saver:
             return change
 
         try:
-            change = self._transactions.run(plan, snapshot, guess=bool(wish.baseline or wish.lease))
+            change = self._refresh(save)
+            if change is None:
+                change = self._transactions.run(plan, snapshot, guess=bool(wish.baseline or wish.lease))
         except StoreUnavailable:
             wish.fence = save.tried.fence if save.tried else wish.fence
             raise
@@ -125,6 +127,14 @@ class Saver:
         self._report(change or save.tried)
         after = change.after if change else None
         save.on_stored(after, after.id if after else wish.stored_as)
+
+    def _refresh(self, save: Save) -> Change | None:
+        """Store the save if it is that of an ordinary refresh and nothing has come between; return what was written."""
+        if save.tried or self._options.retention:
+            return None
+        change = plan_refresh(save.wish, self._repository.server_clock.now_ms())
+        save.tried = change
+        return change if change and self._repository.refresh(change) else None
 
     def _report(self, change: Change | None) -> None:
         """Count a save, and log what is worth a word; also one whose reply was lost."""

@@ -79,7 +79,7 @@ if part then
 end
 
 local record = redis.call('HMGET', token, 'user_name', 'client_id', 'client_secret', 'refresh_token', 'grant_token',
-  'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta')
+  'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta', 'refresh_token+', 'grant_token+')
 if record[10] then
   local schema = tonumber(record[9])
   if not schema or not tonumber(record[11]) then

@@ -1,0 +1,17 @@
+"""The command group; each command is a module of its own."""
+
+from __future__ import annotations
+
+import click
+
+from zoho_token_store import __version__
+from zoho_token_store.cli.demo.command import demo
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="zoho-tokens")
+def command() -> None:
+    """Share Zoho CRM tokens between many workers through Redis."""
+
+
+command.add_command(demo)
