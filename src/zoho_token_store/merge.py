@@ -27,8 +27,8 @@ class Wish:
         lease: The lease under which the caller refreshed, if it has one.
         spent: The refresh token that the lease was given to spend. Where refresh tokens rotate, another has taken its
             place; it stays known as superseded, for workers that were booted with it.
-        fence: Of the lease; without one 0, and each plan draws one, until an attempt ends without an answer: from then
-            on it is the one of that attempt, else a late repeat would pass for the newest save.
+        fence: Of the lease; without one 0 until the first attempt, which draws one that stays: a repeat after a lost
+            reply must not pass for a newer save.
         touched: Ids of the records that an attempt may have written.
         stored_as: The id of the record in which an earlier attempt was found to be stored.
         intended: The fields that the caller means to write: those that differ from what it was given.

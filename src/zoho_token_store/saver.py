@@ -6,10 +6,10 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from zoho_token_store.change import Change
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.errors import StoreUnavailable
 from zoho_token_store.lease import HeldLeases, Lease, Owners
 from zoho_token_store.match import TokenData, lease_names
 from zoho_token_store.merge import Wish
@@ -40,6 +40,11 @@ class Save:
     wish: Wish
     on_stored: Callable[[TokenRecord | None, str], None]
     tried: Change | None = None
+
+    def attempt(self, change: Change) -> None:
+        """Take note of what is sent now. Its reply may be lost, so its fence stays: a repeat must not pass for newer."""
+        self.tried = change
+        self.wish.fence = change.fence
 
 
 class Saver:
@@ -108,19 +113,11 @@ class Saver:
             self._repository.load(Snapshot(), (), ())
         wish.access = wish.access or self._access(wish.data)
         snapshot = Snapshot([wish.baseline] if wish.baseline else [])
-
-        def plan(snapshot: Snapshot, now_ms: int) -> Change | None:
-            change = plan_save(wish, snapshot, now_ms)
-            save.tried = change or save.tried
-            return change
-
-        try:
-            change = self._refresh(save)
-            if change is None:
-                change = self._transactions.run(plan, snapshot, guess=bool(wish.baseline or wish.lease))
-        except StoreUnavailable:
-            wish.fence = save.tried.fence if save.tried else wish.fence
-            raise
+        change = self._refresh(save)
+        if change is None:
+            change = self._transactions.run(
+                partial(plan_save, wish), snapshot, guess=bool(wish.baseline or wish.lease), attempt=save.attempt
+            )
         if wish.lease:
             self._held.remove(wish.lease)
             self._owners.claims().pop(wish.lease.name, None)
@@ -133,8 +130,10 @@ class Saver:
         if save.tried or self._options.retention:
             return None
         change = plan_refresh(save.wish, self._repository.server_clock.now_ms())
-        save.tried = change
-        return change if change and self._repository.refresh(change) else None
+        if change is None:
+            return None
+        save.attempt(change)
+        return change if self._repository.refresh(change) else None
 
     def _report(self, change: Change | None) -> None:
         """Count a save, and log what is worth a word; also one whose reply was lost."""

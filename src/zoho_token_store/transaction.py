@@ -33,7 +33,9 @@ class Transactions:
         self._options = options
         self._stats = stats
 
-    def run(self, plan: Plan, snapshot: Snapshot, *, guess: bool = False) -> Change | None:
+    def run(
+        self, plan: Plan, snapshot: Snapshot, *, guess: bool = False, attempt: Callable[[Change], None] | None = None
+    ) -> Change | None:
         """Write what a plan comes to.
 
         Args:
@@ -41,6 +43,7 @@ class Transactions:
             snapshot: What the caller knows.
             guess: Whether to try with what is known first: one round trip if it is still so. Otherwise everything that
                 the plan reads is loaded before.
+            attempt: Told of each change before it is sent.
 
         Returns:
             The change that was written; None if there was nothing to do.
@@ -68,6 +71,8 @@ class Transactions:
                 raise refusal
             if change is None or commit is None:
                 return None
+            if attempt:
+                attempt(change)
             if self._repository.commit(commit):
                 return change
             self._stats.count("conflicts")
