@@ -42,7 +42,7 @@ class Save:
     tried: Change | None = None
 
     def attempt(self, change: Change) -> None:
-        """Take note of what is sent now. Its reply may be lost, so its fence stays: a repeat must not pass for newer."""
+        """Take note of what is sent now. Its reply may be lost: its fence stays, so that no repeat passes for newer."""
         self.tried = change
         self.wish.fence = change.fence
 
