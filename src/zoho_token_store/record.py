@@ -196,10 +196,12 @@ def read_record(record_id: str, access: str, stored: Sequence[str | None]) -> To
         stored: The fields of its hash in the order in which the scripts read them.
 
     Raises:
-        CorruptRecord: The access part cannot be read.
+        CorruptRecord: The access part or one of the record's numbers cannot be read.
     """
     *fields, refresh_rest, grant_rest = stored
     record = TokenRecord._make((record_id, *fields, unpack_access(access, record_id)))
+    if not all(number and number.isdigit() for number in (record.schema, record.rev, record.fence)):
+        raise CorruptRecord(record_id, "the record")
     if refresh_rest or grant_rest:
         refresh, grant = record.refresh_token, record.grant_token
         return record._replace(

@@ -112,12 +112,13 @@ class Saver:
         if not self._repository.server_clock.known:
             self._repository.load(Snapshot(), (), ())
         wish.access = wish.access or self._access(wish.data)
-        snapshot = Snapshot([wish.baseline] if wish.baseline else [])
         change = self._refresh(save)
         if change is None:
-            change = self._transactions.run(
-                partial(plan_save, wish), snapshot, guess=bool(wish.baseline or wish.lease), attempt=save.attempt
-            )
+            # What was handed out is worth a guess, unless it has just turned out to be stale.
+            guess = save.tried is None and bool(wish.baseline or wish.lease)
+            snapshot = Snapshot([wish.baseline] if guess and wish.baseline else [])
+            plan = partial(plan_save, wish)
+            change = self._transactions.run(plan, snapshot, guess=guess, attempt=save.attempt)
         if wish.lease:
             self._held.remove(wish.lease)
             self._owners.claims().pop(wish.lease.name, None)
@@ -133,7 +134,10 @@ class Saver:
         if change is None:
             return None
         save.attempt(change)
-        return change if self._repository.refresh(change) else None
+        if self._repository.refresh(change):
+            return change
+        self._stats.count("conflicts")
+        return None
 
     def _report(self, change: Change | None) -> None:
         """Count a save, and log what is worth a word; also one whose reply was lost."""
