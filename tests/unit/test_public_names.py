@@ -1,0 +1,93 @@
+"""What the package offers by name: others build on it."""
+
+from __future__ import annotations
+
+import inspect
+
+import zoho_token_store
+from zoho_token_store import RedisTokenStore, TokenStoreError, errors
+from zoho_token_store.options import Options
+from zoho_token_store.zoho_sdk import TokenStore
+
+NAMES = [
+    "AmbiguousToken",
+    "ConfigurationError",
+    "CorruptRecord",
+    "InvalidToken",
+    "RedisTokenStore",
+    "RefreshFailing",
+    "RefreshTimeout",
+    "StoreClosed",
+    "StoreUnavailable",
+    "TokenDeleted",
+    "TokenNotFound",
+    "TokenStoreError",
+    "UnsupportedSchema",
+]
+METHODS = {
+    "find_token": ["token"],
+    "save_token": ["token"],
+    "delete_token": ["id"],
+    "get_tokens": [],
+    "delete_tokens": [],
+    "find_token_by_id": ["id"],
+    "get": ["id"],
+    "iter_tokens": ["batch"],
+    "invalidate_access_token": ["id", "access_token"],
+    "ping": [],
+    "close": [],
+    "stats": [],
+}
+
+
+def test_the_names_are_pinned() -> None:
+    """Exactly these, sorted; each exists."""
+    assert zoho_token_store.__all__ == sorted(NAMES)
+    assert all(hasattr(zoho_token_store, name) for name in NAMES)
+
+
+def test_every_public_error_is_exported() -> None:
+    """The tree and the top level do not drift apart, and every leaf hangs on the base."""
+    tree = {
+        name
+        for name, kind in vars(errors).items()
+        if inspect.isclass(kind) and issubclass(kind, TokenStoreError) and not name.startswith("_")
+    }
+    assert tree == set(NAMES) - {"RedisTokenStore"}
+
+
+def test_the_tree_in_the_docstring_is_complete() -> None:
+    """Each error stands in the drawing at the head of the module."""
+    assert errors.__doc__ is not None
+    assert all(name in errors.__doc__ for name in NAMES if name != "RedisTokenStore")
+
+
+def test_the_methods_are_pinned() -> None:
+    """Each public method has the parameters that its callers give by name."""
+    for name, parameters in METHODS.items():
+        signature = inspect.signature(getattr(RedisTokenStore, name))
+        assert list(signature.parameters)[1:] == parameters, name
+
+
+def test_the_six_methods_of_the_sdk_are_there() -> None:
+    """Every abstract method of the SDK's store is ours, under the SDK's parameter names."""
+    assert issubclass(RedisTokenStore, TokenStore)
+    assert not getattr(RedisTokenStore, "__abstractmethods__", None)
+    for name in ("find_token", "save_token", "delete_token", "get_tokens", "delete_tokens", "find_token_by_id"):
+        assert getattr(RedisTokenStore, name) is not getattr(TokenStore, name, None)
+        theirs = inspect.signature(getattr(TokenStore, name)).parameters
+        assert list(inspect.signature(getattr(RedisTokenStore, name)).parameters) == list(theirs)
+
+
+def test_the_defaults_are_pinned() -> None:
+    """The option list with its defaults is part of the interface."""
+    assert vars(Options()) == {
+        "freshness_margin": 30.0,
+        "lease_ttl": 8.0,
+        "wait_timeout": 20.0,
+        "operation_timeout": 2.0,
+        "retention": None,
+        "default_access_ttl": 3600.0,
+        "tombstone_ttl": 86400.0,
+        "on_missing_id": "raise",
+    }
