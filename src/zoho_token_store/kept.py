@@ -7,9 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from zoho_token_store import lifecycle
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import StoreUnavailable, TokenStoreError
+from zoho_token_store.lifecycle import hook_exits
 from zoho_token_store.saver import Save
 from zoho_token_store.stats import Stats
 
@@ -49,7 +49,7 @@ class KeptSaves:
 
     def keep(self, save: Save) -> None:
         """Keep a save, and see to it that it is tried again."""
-        lifecycle.hook_exits()
+        hook_exits()
         self._stats.count("saves_kept")
         self._saves.append(save)
         log.error("a save could not be stored; it is kept in this process and tried again (%d kept)", len(self._saves))

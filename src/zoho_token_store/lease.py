@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import NamedTuple
 
-from zoho_token_store import lifecycle
 from zoho_token_store.clock import SystemClock
+from zoho_token_store.lifecycle import hook_exits
 
 CLAIMS = 64
 """How many leases a thread remembers that it was given without an object to carry them."""
@@ -93,7 +93,7 @@ class HeldLeases:
 
     def add(self, lease: Lease) -> None:
         """Take note of a lease; an older one of the same name is over."""
-        lifecycle.hook_exits()
+        hook_exits()
         now = self._clock.monotonic()
         with self._lock:
             # In the order in which they were taken, and so of their ends.

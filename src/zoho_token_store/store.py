@@ -11,7 +11,6 @@ from typing import Any
 
 import redis
 
-from zoho_token_store import lifecycle, sdk
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import client_from_url
 from zoho_token_store.errors import ConfigurationError, StoreUnavailable, TokenStoreError
@@ -19,6 +18,7 @@ from zoho_token_store.finder import Finder, Found
 from zoho_token_store.kept import KeptSaves
 from zoho_token_store.keyspace import Keyspace, check_id
 from zoho_token_store.lease import HeldLeases, Lease, Owners
+from zoho_token_store.lifecycle import watch
 from zoho_token_store.link import RedisLink
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import USABLE, make_options
@@ -26,6 +26,17 @@ from zoho_token_store.plan import plan_deletion, plan_invalidation
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.repository import Repository
 from zoho_token_store.saver import Saver
+from zoho_token_store.sdk import (
+    Carried,
+    carried,
+    carry,
+    expires_ms,
+    fill_token,
+    give_up_lease,
+    make_token,
+    read_token,
+    set_id,
+)
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
 from zoho_token_store.transaction import Transactions
@@ -69,7 +80,7 @@ class RedisTokenStore(TokenStore):
         self._saver = Saver(self._repository, self._transactions, *parts)
         self._kept = KeptSaves(self._saver.store, self._options.operation_timeout, self._stats, clock)
         self._end = partial(_end, self._kept, self._held, self._repository)
-        lifecycle.watch(self, self._end)
+        watch(self, self._end)
 
     @classmethod
     def from_url(cls, url: str, namespace: str, **options: object) -> RedisTokenStore:
@@ -119,7 +130,7 @@ class RedisTokenStore(TokenStore):
         """
         if len(self._kept):
             self._kept.settle()
-        data = sdk.read_token(token)
+        data = read_token(token)
         if data.id is not None:
             check_id(data.id)
         if data.id is not None and data == TokenData(id=data.id):
@@ -128,18 +139,18 @@ class RedisTokenStore(TokenStore):
         else:
             found = self._finder.by_data(data)
         if found and found.record is None:
-            sdk.carry(token, sdk.Carried(self, None, found.lease, data.refresh_token))
-            if sdk.expires_ms(data) > (self._clock.wall() + USABLE) * 1000:
+            carry(token, Carried(self, None, found.lease, data.refresh_token))
+            if expires_ms(data) > (self._clock.wall() + USABLE) * 1000:
                 # The SDK goes on with the access token that the caller brings, and saves nothing: a refresh token that
                 # came with it would never be stored. SDK 6.0 also loses the save of an exchange if its user look-up
                 # fails.
                 self.save_token(token)
-                found = self._finder.by_data(sdk.read_token(token))
+                found = self._finder.by_data(read_token(token))
         if found is None or found.record is None:
             return None
         stored = self._hand_out(found.record, found.lease, like=token)
-        sdk.fill_token(token, stored)
-        sdk.give_up_lease(token, self)
+        fill_token(token, stored)
+        give_up_lease(token, self)
         return stored
 
     def find_token_by_id(self, id: str) -> Any:
@@ -173,15 +184,15 @@ class RedisTokenStore(TokenStore):
             TokenDeleted: The token was deleted.
             TokenStoreError: See :mod:`zoho_token_store.errors`.
         """
-        data = sdk.read_token(token)
+        data = read_token(token)
         if data.id is not None:
             check_id(data.id)
-        brought = sdk.carried(token, self) or sdk.Carried(self, None, None)
+        brought = carried(token, self) or Carried(self, None, None)
 
         def stored(record: TokenRecord | None, record_id: str) -> None:
-            sdk.set_id(token, record_id)
+            set_id(token, record_id)
             if record:
-                sdk.carry(token, sdk.Carried(self, record, None))
+                carry(token, Carried(self, record, None))
 
         save = self._saver.make_save(data, brought.record, brought.lease, brought.spent, stored)
         try:
@@ -275,14 +286,14 @@ class RedisTokenStore(TokenStore):
         self._kept.reset_after_fork()
 
     def _make(self, record: TokenRecord, like: Any = None) -> Any:
-        token = sdk.make_token(record, self._repository.server_clock, usable=True, like=like)
-        sdk.carry(token, sdk.Carried(self, record, None))
+        token = make_token(record, self._repository.server_clock, usable=True, like=like)
+        carry(token, Carried(self, record, None))
         return token
 
     def _hand_out(self, record: TokenRecord, lease: Lease | None, like: Any = None) -> Any:
         """Return the token of a look-up; with a lease it has no access token, which makes the SDK refresh."""
-        token = sdk.make_token(record, self._repository.server_clock, usable=lease is None, like=like)
-        sdk.carry(token, sdk.Carried(self, record, lease))
+        token = make_token(record, self._repository.server_clock, usable=lease is None, like=like)
+        carry(token, Carried(self, record, lease))
         return token
 
 
