@@ -196,7 +196,7 @@ class Finder:
         self._stats.count("waits")
         deadline = started + self._options.wait_timeout
         while isinstance(answer, Wait):
-            with self._flights.board(question.lease, deadline - self._clock.monotonic()) as leads:
+            with self._flights.board(question.lease, self._left(question, deadline)) as leads:
                 answer = self._sit_out(question, answer, deadline) if leads else self._repository.find(question)
         waited = self._clock.monotonic() - started
         if waited > LONG_WAIT:
@@ -205,14 +205,18 @@ class Finder:
 
     def _sit_out(self, question: Question, answer: Answer, deadline: float) -> Answer:
         while isinstance(answer, Wait):
-            left = deadline - self._clock.monotonic()
-            if left <= 0:
-                self._stats.count("wait_timeouts")
-                log.error("nobody has refreshed %s within %.1f s", question.lease, self._options.wait_timeout)
-                raise RefreshTimeout(_record_id(question), self._options.wait_timeout)
-            self._repository.wait(question.lease, answer, left)
+            self._repository.wait(question.lease, answer, self._left(question, deadline))
             answer = self._repository.find(question)
         return answer
+
+    def _left(self, question: Question, deadline: float) -> float:
+        """Return how long a look-up may still wait, seconds."""
+        left = deadline - self._clock.monotonic()
+        if left <= 0:
+            self._stats.count("wait_timeouts")
+            log.error("nobody has refreshed %s within %.1f s", question.lease, self._options.wait_timeout)
+            raise RefreshTimeout(_record_id(question), self._options.wait_timeout)
+        return left
 
     def _found(self, name: str, owner: str, answer: Fresh | Leased) -> Found:
         if isinstance(answer, Fresh):

@@ -37,6 +37,7 @@ class Owners:
         self.process = secrets.token_urlsafe(6)
         self._threads = count(1)
         self._operations = count(1)
+        self._saves = count(1)
         self._local = threading.local()
 
     def this_thread(self) -> str:
@@ -51,10 +52,14 @@ class Owners:
         """Return a name for one operation, the same in all its attempts."""
         return f"{self.process}-{next(self._operations):x}"
 
+    def save_nonce(self) -> str:
+        """Return a name for one save: short, since a record remembers the last of them."""
+        return f"{self.process[:6]}{next(self._saves):x}"
+
     def claimed(self, names: Iterable[str]) -> Lease | None:
         """Return the lease on one of these names that this thread was given without an object to carry it."""
         claims = self.claims()
-        return next((claims[name] for name in names if name in claims), None) if claims else None
+        return next((claims[name] for name in names if name in claims), None)
 
     def claim(self, lease: Lease) -> None:
         """Take note of a lease that this thread was given without an object to carry it; the oldest are forgotten."""

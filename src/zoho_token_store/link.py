@@ -9,16 +9,19 @@ from typing import Any
 import redis
 from redis import exceptions
 
-try:  # redis-py packs with it too, after looking at each argument twice
-    from hiredis import pack_command
+try:
+    import hiredis
 except ImportError:
-    pack_command = None
+    hiredis = None  # type: ignore[assignment]  # an extra
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import Connections
 from zoho_token_store.errors import ConfigurationError, StoreUnavailable
 from zoho_token_store.script import Script
 from zoho_token_store.stats import Stats
+
+# redis-py packs with it too, after looking at each argument twice.
+_pack: Any = getattr(hiredis, "pack_command", None)
 
 LEAST_VERSION = (6, 2)
 COMMANDS = ("eval", "evalsha", "xadd", "xread", "xrevrange", "zadd", "zrangebylex", "pexpireat", "hset")
@@ -145,7 +148,7 @@ class RedisLink:
 
 
 def _ask(connection: Any, *command: str | int) -> Any:
-    packed = [pack_command(command)] if pack_command else connection.pack_command(*command)
+    packed = [_pack(command)] if _pack else connection.pack_command(*command)
     connection.send_packed_command(packed, check_health=False)
     return connection.read_response()
 

@@ -53,6 +53,9 @@ class Wish:
 
     def __post_init__(self) -> None:
         given, base = self.data, self.baseline
+        if base is not None and given[:8] == base[:8]:
+            self.intended = {}  # both begin with the id and the durable fields: nothing of them has changed
+            return
         self.intended = {
             name: getattr(given, name)
             for name in DURABLE
@@ -93,7 +96,8 @@ def apply(wish: Wish, record: TokenRecord, fence: int, skipped: Collection[str],
 
     1. Three-way: only what differs from the baseline is written, and None erases nothing. A worker that holds an old
        object cannot put an old refresh token back.
-    2. A save whose fence is older than the record's is late: it completes, and replaces nothing.
+    2. A save whose fence is older than the record's is late: it writes what nobody else has changed since the object
+       was handed out, and replaces nothing that is newer.
     3. Which refresh token is current is decided by the fences of the saves that wrote them, not by the record's last:
        a refresh of the old grant must not push the newest login aside. The other one is kept.
     4. Without a baseline, a credential that the record lists as superseded is not written.
@@ -110,7 +114,7 @@ def apply(wish: Wish, record: TokenRecord, fence: int, skipped: Collection[str],
     fields: dict[str, str | None] = {
         name: value
         for name, value in values.items()
-        if name not in ("refresh_token", "grant_token") and (not late or getattr(record, name) is None)
+        if name not in ("refresh_token", "grant_token") and (not late or _untouched(wish, record, name))
     }
     after = _with(record, fields)
     after, book = _refresh_token(wish, after, record.bookkeeping(), fence, values.get("refresh_token"))
@@ -175,6 +179,12 @@ def _access(wish: Wish, before: TokenRecord, after: TokenRecord, late: bool) -> 
     if late and stored is not None and stored.expires_ms >= offered.expires_ms:
         return stored
     return offered
+
+
+def _untouched(wish: Wish, record: TokenRecord, name: str) -> bool:
+    """Return whether a field is as the caller was given it, or empty."""
+    stored = getattr(record, name)
+    return stored is None or (wish.baseline is not None and stored == getattr(wish.baseline, name))
 
 
 def _with(record: TokenRecord, fields: dict[str, str | None]) -> TokenRecord:

@@ -14,6 +14,8 @@ from zoho_token_store.merge import Wish, apply, compatible, fold, new_record
 from zoho_token_store.record import SCHEMA, TokenRecord
 from zoho_token_store.snapshot import Snapshot
 
+_SCHEMA = str(SCHEMA)
+
 
 def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     """Plan a save.
@@ -86,7 +88,7 @@ def plan_refresh(wish: Wish, now_ms: int) -> Change | None:
     record, access, lease = wish.baseline, wish.access, wish.lease
     if record is None or access is None or wish.intended or wish.spent or not record.refreshable:
         return None
-    if record.id != wish.data.id or record.schema != str(SCHEMA) or (lease and lease.name != record.id):
+    if record.id != wish.data.id or record.schema != _SCHEMA or (lease and lease.name != record.id):
         return None
     fence = wish.fence or max(int(record.fence) + 1, now_ms * 1000)
     if fence < int(record.fence) or (record.access and record.access.token == access.token):

@@ -96,10 +96,11 @@ class Saver:
             spent: The refresh token that the lease was given to spend.
             on_stored: See :class:`Save`.
         """
-        lease = lease or self._owners.claimed(lease_names(data))
+        if lease is None and self._owners.claims():
+            lease = self._owners.claimed(lease_names(data))
         new_id = "" if baseline else secrets.token_urlsafe(12)
         fence = lease.fence if lease else 0
-        wish = Wish(data, None, secrets.token_urlsafe(6), new_id, baseline, lease, spent, fence)
+        wish = Wish(data, None, self._owners.save_nonce(), new_id, baseline, lease, spent, fence)
         return Save(wish, on_stored)
 
     def store(self, save: Save) -> None:
