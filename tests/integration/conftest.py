@@ -1,0 +1,40 @@
+"""Fixtures for tests with processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from integration.fleet import Fleet, Worker
+from integration.site import Site
+from servers import Server
+from zoho_token_store.testing import FakeZoho
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Fleet]:
+    """Keep one template process for the session."""
+    fleet = Fleet()
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+def start_workers(fleet: Fleet) -> Iterator[Callable[[int], list[Worker]]]:
+    """Start workers that do not outlive the test."""
+    yield fleet.start
+    fleet.dispose()
+
+
+@pytest.fixture
+def zoho() -> Iterator[FakeZoho]:
+    """Run a stand-in for Zoho of this test's own, with Zoho's real limits."""
+    with FakeZoho() as zoho:
+        yield zoho
+
+
+@pytest.fixture
+def site(real_server: Server, namespace: str, zoho: FakeZoho) -> Site:
+    """Give a Redis server, a namespace and a stand-in."""
+    return Site(real_server, namespace, zoho)

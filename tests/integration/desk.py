@@ -1,0 +1,310 @@
+"""What one worker does: it keeps a store and the SDK, and carries out a test's commands on them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from zohocrmsdk.src.com.zoho.api.authenticator import OAuthToken
+from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
+from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
+from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
+from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
+
+from zoho_token_store import RedisTokenStore, repository
+
+FIELDS = ("id", "client_id", "refresh_token", "grant_token", "access_token", "expires_in")
+
+
+class Failure(NamedTuple):
+    """An error, as it is told to another process.
+
+    Attributes:
+        kind: Name of its class.
+        text: Its message.
+        data: The plain values that it carries, as ``retry_at``.
+        trace: Where it was raised.
+    """
+
+    kind: str
+    text: str
+    data: dict[str, Any]
+    trace: str
+
+
+class Reply(NamedTuple):
+    """The outcome of a command.
+
+    Attributes:
+        value: What it returned.
+        failure: What it raised.
+        seconds: How long it took.
+    """
+
+    value: Any
+    failure: Failure | None
+    seconds: float
+
+
+class Loop(NamedTuple):
+    """What a worker that calls CRM again and again has seen.
+
+    Attributes:
+        calls: Those that went well.
+        failures: Those that did not.
+        slowest: Longest call, seconds.
+    """
+
+    calls: int
+    failures: list[Failure]
+    slowest: float
+
+
+def make_token(*, user: str | None = None, find_user: bool = False, **fields: Any) -> Any:
+    """Return an ``OAuthToken``; ``user`` is a user name."""
+    token = OAuthToken(user_signature=UserSignature(user) if user else None, find_user=find_user, **fields)
+    return token
+
+
+def describe(token: Any) -> dict[str, Any] | None:
+    """Return the fields of a token, and its user name under ``user``."""
+    if token is None:
+        return None
+    signature = token.get_user_signature()
+    return {name: getattr(token, f"get_{name}")() for name in FIELDS} | {"user": signature and signature.get_name()}
+
+
+def attempt(work: Callable[..., Any], *args: Any, **options: Any) -> Reply:
+    """Carry out something; nothing escapes."""
+    started = time.monotonic()
+    value, failure = None, None
+    try:
+        value = work(*args, **options)
+    except Exception as error:
+        data = {name: found for name, found in vars(error).items() if isinstance(found, (int, float, str))}
+        failure = Failure(type(error).__name__, f"{error}", data, traceback.format_exc())
+    return Reply(value, failure, time.monotonic() - started)
+
+
+class LogLines(logging.Handler):
+    """Keeps what the store says in its log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.lines.append(f"{record.levelname} {record.getMessage()}")
+
+
+class Desk:
+    """A worker's commands; each public method is one."""
+
+    def __init__(self) -> None:
+        self.store: RedisTokenStore = None  # type: ignore[assignment]  # until `open`
+        self.tokens: dict[str, Any] = {}
+        self._opened = ("", "")
+        self._threads: list[threading.Thread] = []
+        self._replies: list[Reply] = []
+        self._log = LogLines()
+        logging.getLogger("zoho_token_store").addHandler(self._log)
+        self._resources = ""  # the SDK's folder
+
+    def serve(self, connection: Connection) -> None:
+        """Carry out commands until the other end closes."""
+        owner = os.getpid()
+        try:
+            with contextlib.suppress(EOFError, OSError):
+                while True:
+                    name, args, options = connection.recv()
+                    connection.send(attempt(getattr(self, name), *args, **options))
+        finally:
+            if os.getpid() == owner:  # a forked child leaves the parent's folder alone
+                shutil.rmtree(self._resources, ignore_errors=True)
+
+    def open(self, url: str, namespace: str, **options: Any) -> None:
+        """Make the store."""
+        self._opened = (url, namespace)
+        self.store = RedisTokenStore.from_url(url, namespace, **options)
+
+    def shift_clock(self, seconds: float) -> None:
+        """Set this process's wall clock ahead, or back: the SDK and the store read the same one."""
+        real = time.time
+        time.time = lambda: real() + seconds
+
+    def boot(self, zoho_url: str, **token: Any) -> dict[str, Any] | None:
+        """Initialize the SDK with a token and the store, which exchanges or refreshes if need be."""
+        self._resources = self._resources or tempfile.mkdtemp(prefix="zts-sdk-")
+        environment = DataCenter.Environment(zoho_url, f"{zoho_url}/oauth/v2/token", zoho_url)
+        Initializer.initialize(
+            environment=environment, token=make_token(**token), store=self.store, resource_path=self._resources
+        )
+        return describe(Initializer.initializer.token)
+
+    def call(self) -> str:
+        """Ask CRM for the organisation, as an application does; return its id."""
+        answer = OrgOperations().get_organization()
+        assert answer.get_status_code() == 200, answer.get_status_code()
+        return str(answer.get_object().get_org()[0].get_zgid())
+
+    def call_until(self, deadline: float, pause: float = 0.02) -> Loop:
+        """Call CRM again and again.
+
+        Args:
+            deadline: When to stop, by the machine's monotonic clock.
+            pause: Seconds between two calls.
+        """
+        calls, failures, slowest = 0, [], 0.0
+        while time.monotonic() < deadline:
+            reply = attempt(self.call)
+            slowest = max(slowest, reply.seconds)
+            if reply.failure:
+                failures.append(reply.failure)
+            else:
+                calls += 1
+            time.sleep(pause)
+        return Loop(calls, failures, slowest)
+
+    def get_token(self) -> str:
+        """Get the access token as the SDK does before each request."""
+        return str(Initializer.initializer.token.get_token())
+
+    def in_threads(self, count: int, name: str, /, *args: Any, **options: Any) -> list[Reply]:
+        """Have threads carry out one command, and return what they came to."""
+        self.start_threads(count, name, *args, **options)
+        return self.join_threads()
+
+    def find(self, name: str = "", **token: Any) -> dict[str, Any] | None:
+        """Look a token up; it is kept under a name, for `save`."""
+        asked = make_token(**token)
+        found = self.store.find_token(asked)
+        self.tokens[name] = asked if found is None else found
+        return describe(found)
+
+    def find_by_id(self, record_id: str, name: str = "") -> dict[str, Any] | None:
+        """Look a token up by its id; it is kept under a name, for `save`."""
+        self.tokens[name] = found = self.store.find_token_by_id(record_id)
+        return describe(found)
+
+    def save(self, name: str = "", life: float = 3600.0, **changes: Any) -> dict[str, Any] | None:
+        """Save the token that is kept under a name, with other fields and a new life."""
+        token = self.tokens[name]
+        for field, value in changes.items():
+            getattr(token, f"set_{field}")(value)
+        token.set_expires_in(str(int((time.time() + life) * 1000)))
+        self.store.save_token(token)
+        return describe(token)
+
+    def ask(self, method: str, *args: Any) -> Any:
+        """Call a method of the store that takes and gives plain values, or a token."""
+        answer = getattr(self.store, method)(*args)
+        return describe(answer) if isinstance(answer, OAuthToken) else answer
+
+    def log(self) -> list[str]:
+        """Return what the store has said in its log."""
+        return self._log.lines
+
+    def cool_down_from(self, first_ms: int) -> None:
+        """Shorten the first pause of the cool-down, for stores that are made after this."""
+        repository.PAUSE_MS = first_ms
+
+    def start_threads(self, count: int, name: str, /, *args: Any, **options: Any) -> None:
+        """Have threads carry out one command while the worker goes on."""
+        for _ in range(count):
+            thread = threading.Thread(target=self._run, args=(name, args, options), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def join_threads(self) -> list[Reply]:
+        """Return what those threads came to, when they have ended."""
+        for thread in self._threads:
+            thread.join()
+        replies, self._replies = self._replies, []
+        return replies
+
+    def _run(self, name: str, args: Any, options: dict[str, Any]) -> None:
+        self._replies.append(attempt(getattr(self, name), *args, **options))
+
+    def leave(self) -> None:
+        """End the process by ``sys.exit``."""
+        sys.exit(3)
+
+    def leave_on_sigterm(self) -> None:
+        """Handle SIGTERM as many applications do."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+    def in_forks(self, count: int, name: str, /, *args: Any, **options: Any) -> list[Reply]:
+        """Fork while threads, connections and leases are alive, and have each child carry out one command.
+
+        The children end like any script, so that their exit handlers run.
+        """
+        pipes = []
+        for _ in range(count):
+            ours, theirs = multiprocessing.Pipe()
+            if os.fork() == 0:
+                theirs.send(attempt(getattr(self, name), *args, **options))
+                sys.exit(0)
+            theirs.close()
+            pipes.append(ours)
+        replies = [pipe.recv() for pipe in pipes]
+        for _ in pipes:
+            os.wait()
+        return replies
+
+    def in_processes(self, method: str, count: int, name: str, /, *args: Any, **options: Any) -> list[Reply]:
+        """Have ``multiprocessing`` children carry out one command; by ``spawn`` each makes a store of its own.
+
+        Args:
+            method: ``fork``, ``forkserver`` or ``spawn``.
+            count: How many.
+            name: The command.
+            args: Its arguments.
+            options: Its keyword arguments.
+        """
+        context = multiprocessing.get_context(method)
+        desk = self if method == "fork" else None
+        pipes = []
+        children = []
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            child = context.Process(target=carry_out, args=(desk, self._opened, theirs, name, args, options))
+            child.start()
+            theirs.close()
+            pipes.append(ours)
+            children.append(child)
+        replies = [pipe.recv() for pipe in pipes]
+        for child in children:
+            child.join()
+        return replies
+
+
+def carry_out(
+    desk: Desk | None, opened: tuple[str, str], pipe: Connection, name: str, args: Any, options: dict[str, Any]
+) -> None:
+    """Carry out one command in a ``multiprocessing`` child.
+
+    Args:
+        desk: The parent's, in a forked child.
+        opened: URL and namespace for a store of its own.
+        pipe: Where the outcome goes.
+        name: The command.
+        args: Its arguments.
+        options: Its keyword arguments.
+    """
+    if desk is None:
+        desk = Desk()
+        desk.open(*opened)
+    pipe.send(attempt(getattr(desk, name), *args, **options))

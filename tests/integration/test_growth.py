@@ -1,0 +1,117 @@
+"""A worker that runs for months: what the store remembers, here and in Redis, stays bounded."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from integration.desk import make_token
+from servers import Server
+from zoho_token_store import RedisTokenStore, TokenStoreError
+
+CLIENT = {"client_id": "client", "client_secret": "secret"}
+
+
+@pytest.fixture
+def store(real_server: Server, namespace: str) -> RedisTokenStore:
+    """Give a store whose leases run out at once."""
+    return RedisTokenStore.from_url(real_server.url, namespace, lease_ttl=0.1, wait_timeout=0.5)
+
+
+def look_by_user(store: RedisTokenStore, number: int) -> None:
+    """Look for users who have no token."""
+    store.find_token(make_token(user=f"user {number}", **CLIENT))
+
+
+def save_and_look(store: RedisTokenStore, number: int) -> None:
+    """Log a user in, look the token up by each selector, and log the user out."""
+    token = make_token(user=f"user {number}", refresh_token=f"refresh {number}", access_token="access", **CLIENT)
+    token.set_expires_in(str(int((time.time() + 3600) * 1000)))
+    store.save_token(token)
+    store.find_token(make_token(user=f"user {number}", **CLIENT))
+    store.find_token(make_token(refresh_token=f"refresh {number}", **CLIENT))
+    store.delete_token(token.get_id())
+
+
+def failed_login(store: RedisTokenStore, number: int) -> None:
+    """Take the lease on a code that Zoho then refuses: nothing is saved, and nobody says so."""
+    assert store.find_token(make_token(grant_token=f"code {number}", **CLIENT)) is None
+
+
+def failed_refresh(store: RedisTokenStore, number: int) -> None:
+    """Take the lease on a record whose refresh token Zoho then refuses."""
+    token = make_token(user=f"user {number}", refresh_token=f"refresh {number}", **CLIENT)
+    store.save_token(token)
+    store.find_token_by_id(token.get_id())
+    store.delete_token(token.get_id())
+
+
+def unknown_id(store: RedisTokenStore, number: int) -> None:
+    """Ask for ids that were never seen."""
+    with pytest.raises(TokenStoreError):
+        store.find_token_by_id(f"id-{number}")
+
+
+ROUNDS = 100
+WORK = [look_by_user, save_and_look, failed_login, failed_refresh, unknown_id]
+
+
+@pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
+def test_memory_of_the_process(
+    store: RedisTokenStore, work: Callable[[RedisTokenStore, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As much work again as was done before adds next to nothing to the memory in use."""
+    monkeypatch.setattr("zoho_token_store.finder.HINTS", 1)  # thousands, which would take long to fill
+    monkeypatch.setattr("zoho_token_store.repository.SEEN", 1)
+    tracemalloc.start()
+    try:
+        size = []
+        for start in (0, ROUNDS):
+            for number in range(start, start + ROUNDS):
+                work(store, number)
+            gc.collect()
+            size.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert size[1] - size[0] < ROUNDS * 60, f"{(size[1] - size[0]) / ROUNDS:.0f} bytes stay behind each time"
+
+
+@pytest.mark.parametrize("work", [failed_login, look_by_user, unknown_id], ids=lambda work: work.__name__)
+def test_keys_in_redis(
+    store: RedisTokenStore, real_server: Server, namespace: str, work: Callable[[RedisTokenStore, int], None]
+) -> None:
+    """What leads to no record leaves nothing in Redis that does not go by itself."""
+    for number in range(50):
+        work(store, number)
+    with real_server.client() as client:
+        for key in client.scan_iter(f"*{{{namespace}}}*"):
+            assert 0 < client.pttl(key) <= 120_000, key
+
+
+def test_keys_of_a_fleet_that_has_come_and_gone(store: RedisTokenStore, real_server: Server, namespace: str) -> None:
+    """After logins and logouts, nothing without an end is left but the list of events, and that is bounded."""
+    for number in range(50):
+        save_and_look(store, number)
+        failed_refresh(store, number)
+    with real_server.client(decode_responses=True) as client:
+        lasting = {key for key in client.scan_iter(f"*{{{namespace}}}*") if client.pttl(key) == -1}
+        assert {key.rpartition(":")[2] for key in lasting} <= {"events"}
+
+
+def test_the_event_stream_is_bounded(store: RedisTokenStore, real_server: Server, namespace: str) -> None:
+    """The stream of events is cut at about ten thousand."""
+    token = make_token(user="ada", refresh_token="refresh", **CLIENT)
+    store.save_token(token)
+    with real_server.client(decode_responses=True) as client:
+        (events,) = client.scan_iter(f"*{{{namespace}}}:events")
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(12_000):
+            pipeline.xadd(events, {"event": "saved", "id": "x"})
+        pipeline.execute()
+        token.set_refresh_token("another")
+        store.save_token(token)
+        assert client.xlen(events) < 10_500

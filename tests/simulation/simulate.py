@@ -1,0 +1,54 @@
+"""Run one schedule by its name: `<family>-<faults>-<number>`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from simulation.workloads import FAMILIES
+from simulation.world import World
+
+FAULTS: dict[str, dict[str, float]] = {
+    "quiet": {},
+    "lossy": {"lost": 0.15},
+    "crashing": {"crash": 0.025},
+    "stalling": {"stall": 0.03, "hang": 0.25},
+    "refusing": {"refused": 0.4, "zoho_lost": 0.05},
+    "full": {"full": 0.06, "lost": 0.02},
+    "stormy": {"lost": 0.1, "crash": 0.008, "stall": 0.015, "refused": 0.15, "hang": 0.1, "zoho_lost": 0.03, "full": 0.01},
+}
+"""What goes wrong; probabilities at each step."""
+
+
+def make(name: str, **settings: Any) -> World:
+    """Return the world of a schedule, not yet run."""
+    family, faults, _ = name.rsplit("-", 2)
+    world = World(name, **settings)
+    for kind, chance in FAULTS[faults].items():
+        setattr(world.faults, kind, chance)
+    world.invariants.quick = faults == "quiet"
+    FAMILIES[family](world)
+    return world
+
+
+def simulate(name: str, **settings: Any) -> World:
+    """Run a schedule.
+
+    Args:
+        name: `<family>-<faults>-<number>`: the same name is the same schedule.
+        settings: Of :class:`World`.
+
+    Raises:
+        AssertionError: An invariant is broken.
+    """
+    world = make(name, **settings)
+    try:
+        world.run()
+    except AssertionError as failure:
+        raise AssertionError(f"{name}: {failure}") from failure
+    return world
+
+
+if __name__ == "__main__":
+    trace = simulate(sys.argv[1], traced=True).trace
+    print("\n".join(trace or ()))
