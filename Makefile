@@ -80,7 +80,7 @@ soak: .venv/.ready
 sdk-matrix: $(SDKS:%=.venv-sdk%/.ready)
 	@for sdk in $(SDKS); do \
 		echo "== SDK $$sdk"; \
-		.venv-sdk$$sdk/bin/python -m pytest -q -m sdk_matrix || exit 1; \
+		.venv-sdk$$sdk/bin/python -m pytest -q -m sdk_matrix tests/contract tests/unit || exit 1; \
 	done
 
 clean:
