@@ -79,7 +79,7 @@ class RedisTokenStore(TokenStore):
         self._finder = Finder(self._repository, *parts)
         self._saver = Saver(self._repository, self._transactions, *parts)
         self._kept = KeptSaves(self._saver.store, self._options.operation_timeout, self._stats, clock)
-        self._end = partial(_end, self._kept, self._held, self._repository)
+        self._end = partial(_end, self._kept, self._held, self._repository, self._link)
         watch(self, self._end)
 
     @classmethod
@@ -266,7 +266,6 @@ class RedisTokenStore(TokenStore):
     def close(self) -> None:
         """Store what is kept, give leases back, close the connections."""
         self._end()
-        self._link.close()
 
     def __enter__(self) -> RedisTokenStore:
         return self
@@ -297,10 +296,11 @@ class RedisTokenStore(TokenStore):
         return token
 
 
-def _end(kept: KeptSaves, held: HeldLeases, repository: Repository) -> None:
-    """Store what is kept, and give leases back: what a store does when it, or its process, ends in good order."""
+def _end(kept: KeptSaves, held: HeldLeases, repository: Repository, link: RedisLink) -> None:
+    """Store what is kept, give leases back, close connections: what a store does when it or its process ends."""
     kept.close()
     try:
         repository.release(held.take_all())
     except TokenStoreError as error:
         log.warning("leases could not be given back, and will run out: %s", error)
+    link.close()
