@@ -7,6 +7,7 @@ takes a minute.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -92,11 +93,16 @@ class Connections:
         connection = self._take(at_most)
         try:
             reply = exchange(connection, *request)
-        except redis.ResponseError:
-            self._give(connection)  # an error is a complete reply
+        except redis.ResponseError as error:
+            if isinstance(error, redis.ReadOnlyError):
+                connection.disconnect()  # a former master: the name may lead elsewhere by now
+                self._drop_idle()
+            else:
+                self._give(connection)  # an error is a complete reply
             raise
         except BaseException:
             connection.disconnect()
+            self._drop_idle()  # what has befallen this one has most likely befallen them all
             raise
         self._give(connection)
         return reply
@@ -122,8 +128,12 @@ class Connections:
     def close(self) -> None:
         """Close what is idle now, and what is given back later."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().disconnect()
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        with contextlib.suppress(IndexError):  # several threads may do this at once
+            while True:
+                self._idle.pop().disconnect()
 
     def reset_after_fork(self) -> None:
         """Forget the parent's connections; its sockets stay the parent's."""

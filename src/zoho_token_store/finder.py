@@ -17,6 +17,7 @@ from zoho_token_store.errors import (
 from zoho_token_store.lease import Flights, HeldLeases, Lease, Owners
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import Options
+from zoho_token_store.recent import Recent
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.repository import (
     Answer,
@@ -85,7 +86,7 @@ class Finder:
         self._stats = stats
         self._clock = clock
         self._flights = Flights()
-        self._hints: dict[tuple[tuple[str, ...], str | None], tuple[str, tuple[str, ...]]] = {}
+        self._hints: Recent[tuple[tuple[str, ...], str | None], tuple[str, tuple[str, ...]]] = Recent(HINTS)
 
     def by_id(self, record_id: str) -> Found:
         """Find a record by its id.
@@ -150,7 +151,8 @@ class Finder:
             answer = self._ask(Question(name, name, owner, nonce, client_id, claims, search.names, search.values))
             if isinstance(answer, (Fresh, Leased)):
                 if not claims:
-                    self._remember(asked, (name, search.values))
+                    # Redis compares the pointers again, so that a warm look-up is one round trip.
+                    self._hints.put(asked, (name, search.values))
                 return self._found(name, owner, answer)
             if isinstance(answer, Moved):
                 search.seen(answer.values)
@@ -236,15 +238,10 @@ class Finder:
         self._repository.load(snapshot, names, ())
         return tuple(snapshot.string(name) for name in names)
 
-    def _remember(self, asked: tuple[tuple[str, ...], str | None], led_to: tuple[str, tuple[str, ...]]) -> None:
-        """Keep what pointers led to; Redis compares them again, so that a warm look-up is one round trip."""
-        if len(self._hints) >= HINTS:
-            del self._hints[next(iter(self._hints))]
-        self._hints[asked] = led_to
-
     def reset_after_fork(self) -> None:
-        """Forget the parent's waits."""
+        """Forget the parent's waits, and what it has seen."""
         self._flights = Flights()
+        self._hints.reset_after_fork()
 
 
 def _record_id(question: Question) -> str | None:

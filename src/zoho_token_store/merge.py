@@ -12,6 +12,9 @@ from zoho_token_store.lease import Lease
 from zoho_token_store.match import TokenData
 from zoho_token_store.record import DURABLE, REMEMBERED, SCHEMA, Access, Bookkeeping, TokenRecord
 
+SPENT = "spent"
+"""Stands among the fields for the refresh token that a lease was given to spend."""
+
 
 @dataclass
 class Wish:
@@ -106,7 +109,7 @@ def apply(wish: Wish, record: TokenRecord, fence: int, skipped: Collection[str],
         wish: What is to be saved.
         record: The record as it is.
         fence: Of the save.
-        skipped: Fields that may not be written.
+        skipped: Fields that may not be written; :data:`SPENT` if another record keeps the refresh token that was spent.
         now_ms: Redis's time, ms.
     """
     late = fence < int(record.fence)
@@ -119,7 +122,7 @@ def apply(wish: Wish, record: TokenRecord, fence: int, skipped: Collection[str],
     after = _with(record, fields)
     after, book = _refresh_token(wish, after, record.bookkeeping(), fence, values.get("refresh_token"))
     after, book = _grant_token(wish, after, book, fence, values.get("grant_token"))
-    if wish.spent is not None and wish.spent != after.refresh_token:
+    if wish.spent is not None and wish.spent != after.refresh_token and SPENT not in skipped:
         book = replace(book, old_refresh=_remember(book.old_refresh, digest("refresh", wish.spent)))
     after = after._replace(
         schema=str(max(int(record.schema), SCHEMA)),
@@ -141,7 +144,9 @@ def _refresh_token(
     spares = record.spare_tokens()
     if wish.baseline is None and (token in spares or digest("refresh", token) in book.old_refresh):
         return record, book
-    if record.refresh_token is not None and fence < book.refresh_fence:
+    # A token that was got by spending the current one takes its place, whatever the fences say.
+    spent = wish.spent or (wish.baseline and wish.baseline.refresh_token)
+    if fence < book.refresh_fence and record.refresh_token not in (None, spent):
         return record._replace(spares=_pack_spares([*spares, token])), book
     superseded = book.old_refresh
     if record.refresh_token is not None:

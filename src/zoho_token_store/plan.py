@@ -10,7 +10,7 @@ from zoho_token_store.change import Change, user_tombstone
 from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
 from zoho_token_store.keyspace import client_digest, pointer, read_user_pointer, tombstone
 from zoho_token_store.match import named_record, selectors
-from zoho_token_store.merge import Wish, apply, compatible, fold, new_record
+from zoho_token_store.merge import SPENT, Wish, apply, compatible, fold, new_record
 from zoho_token_store.record import SCHEMA, TokenRecord
 from zoho_token_store.snapshot import Snapshot
 
@@ -44,7 +44,7 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
         # Redis has lost the record, by a restart without a dump: now everything that the caller has is news.
         wish.forget_baseline()
     credentials = _credential_holders(wish, own, snapshot)
-    holder = own or next(iter(credentials.values()), None)
+    holder = own or next((record for record in credentials.values() if _same_client(wish, record)), None)
     named = _named(wish, holder, snapshot)
     target = holder or named or _seen(wish, snapshot)
     if target is None and (wish.data.id or wish.new_id):
@@ -54,11 +54,11 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
         if wish.nonce in record.nonces():
             wish.stored_as = record.id
             return None
-    if wish.data.client_id and target and target.client_id not in (None, wish.data.client_id):
+    if target and not _same_client(wish, target):
         raise InvalidToken("client_id", "another client's token has this id, grant token or refresh token")
     _check_buried(wish, target, snapshot)
     if target is None:
-        return _creation(wish, snapshot, now_ms)
+        return _creation(wish, snapshot, credentials.keys() & {SPENT}, now_ms)
     skipped, others = _others(wish, target, named, credentials)
     involved = sorted([target, *others], key=lambda record: (record.bookkeeping().created_ms, record.id))
     stays = involved[0]
@@ -67,7 +67,7 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     wish.touched.add(stays.id)
     fence = wish.fence or max(int(stays.fence) + 1, now_ms * 1000)
     merged = apply(wish, stays, fence, skipped, now_ms)
-    notes = ["saves", *(["late_saves"] if merged.late else []), *(["name_conflicts"] if skipped else [])]
+    notes = ["saves", *(["late_saves"] if merged.late else []), *(["name_conflicts"] if "user_name" in skipped else [])]
     notes += ["merges"] * len(others)
     event = "refreshed" if wish.lease else "saved"
     return Change(event, tuple(involved), merged.record, wish.lease, fence, tuple(notes))
@@ -164,10 +164,18 @@ def _credential_holders(wish: Wish, own: TokenRecord | None, snapshot: Snapshot)
         record = snapshot.record(leads_to) if leads_to else None
         if record is None or (own is not None and record.id == own.id):
             continue
-        if wish.data.client_id and record.client_id not in (None, wish.data.client_id):
+        if not _same_client(wish, record):
             raise InvalidToken("client_id", f"the {field} belongs to another client's token")
         holders[field] = record
+    leads_to = snapshot.string(pointer("refresh", wish.spent)) if wish.spent else ""
+    record = snapshot.record(leads_to) if leads_to else None
+    if record is not None and (own is None or record.id != own.id):
+        holders[SPENT] = record
     return holders
+
+
+def _same_client(wish: Wish, record: TokenRecord) -> bool:
+    return wish.data.client_id is None or record.client_id in (None, wish.data.client_id)
 
 
 def _named(wish: Wish, holder: TokenRecord | None, snapshot: Snapshot) -> TokenRecord | None:
@@ -234,9 +242,12 @@ def _others(
     for field, record in credentials.items():
         if record.id == target.id:
             continue
-        if not compatible(identity, record):
+        if compatible(identity, record):
+            others[record.id] = record
+        elif field == SPENT:
+            skipped.add(SPENT)
+        else:
             raise InvalidToken(field, "belongs to the token of another user")
-        others[record.id] = record
     if named is not None and named.id != target.id:
         if compatible(identity, named):
             others[named.id] = named
@@ -245,7 +256,7 @@ def _others(
     return skipped, list(others.values())
 
 
-def _creation(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change:
+def _creation(wish: Wish, snapshot: Snapshot, skipped: set[str], now_ms: int) -> Change:
     data = wish.data
     if not (data.refresh_token or data.grant_token or data.access_token):
         raise InvalidToken("token", "has no access, refresh or grant token: there is nothing to store")
@@ -254,5 +265,5 @@ def _creation(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change:
         raise TokenDeleted(record_id)
     wish.touched.add(record_id)
     fence = wish.fence or now_ms * 1000
-    merged = apply(wish, new_record(record_id, fence, now_ms), fence, (), now_ms)
+    merged = apply(wish, new_record(record_id, fence, now_ms), fence, skipped, now_ms)
     return Change("refreshed" if wish.lease else "saved", (), merged.record, wish.lease, fence, ("saves",))

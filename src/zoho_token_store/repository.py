@@ -13,6 +13,7 @@ from zoho_token_store.keyspace import Keyspace, pointer, tombstone
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
 from zoho_token_store.options import USABLE, Options
+from zoho_token_store.recent import Recent
 from zoho_token_store.record import SCHEMA, TokenRecord, read_record, unpack_access
 from zoho_token_store.script import COMMIT, FIND, PAGE, READ, REFRESH, RELEASE
 from zoho_token_store.snapshot import Snapshot
@@ -145,7 +146,7 @@ class Repository:
         wake_ms = int((options.lease_ttl + options.wait_timeout) * 2000)
         lease_ms = int(options.lease_ttl * 1000)
         self._terms = f"{lease_ms} {wake_ms} {ATTEMPTS} {PAUSE_MS} {LONGEST_PAUSE_MS}"
-        self._seen: dict[str, TokenRecord] = {}
+        self._seen: Recent[str, TokenRecord] = Recent(SEEN)
 
     def find(self, question: Question) -> Answer:
         """Ask for a record by Redis's clock; at most one caller is given the lease. One round trip.
@@ -174,11 +175,13 @@ class Repository:
         """Keep a record, so that the next look-up is spared sending and reading it if nothing has changed."""
         if record.access is None or record.access.pack() != access:
             record = record._replace(access=unpack_access(access, record.id))
-        self._seen.pop(record.id, None)
-        if len(self._seen) >= SEEN:
-            del self._seen[next(iter(self._seen))]
-        self._seen[record.id] = record
+        if self._seen.get(record.id) is not record:
+            self._seen.put(record.id, record)
         return record
+
+    def reset_after_fork(self) -> None:
+        """Forget what the parent has seen."""
+        self._seen.reset_after_fork()
 
     def load(self, snapshot: Snapshot, strings: Sequence[str], ids: Sequence[str]) -> None:
         """Read strings and records into a snapshot. One round trip."""

@@ -281,6 +281,7 @@ class RedisTokenStore(TokenStore):
         self._held.reset_after_fork()
         self._stats.reset_after_fork()
         self._link.reset_after_fork()
+        self._repository.reset_after_fork()
         self._finder.reset_after_fork()
         self._kept.reset_after_fork()
 
