@@ -14,7 +14,7 @@ def main() -> None:
     # Imported here: the library must not need click and rich, and neither must the demo's workers, which are below this
     # package.
     try:
-        from zoho_token_store.cli.main import command
+        from zoho_token_store.cli.command import command
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "zoho_token_store":
             raise
