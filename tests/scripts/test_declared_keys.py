@@ -13,7 +13,7 @@ import pytest
 
 from contract.tokens import by_access, by_user, make_token, refreshed
 from scripts.test_headers import SCRIPTS, code_of
-from zoho_token_store import RedisTokenStore, RefreshFailing, TokenDeleted
+from zoho_token_store import RedisTokenStore, RefreshFailing, TokenDeleted, script
 
 KEYLESS = {"TIME"}
 
@@ -50,7 +50,10 @@ def everything(make_store: Callable[..., RedisTokenStore]) -> None:
     assert store.find_token(by_user("ada")).get_access_token() is None
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(other.find_token_by_id, ada.get_id())
-        assert waiting.result(10).get_access_token() is None
+        winner = waiting.result(10)
+    assert winner.get_access_token() is None
+    other.save_token(refreshed(winner, "at1", left=5))
+    assert other.find_token_by_id(ada.get_id()).get_access_token() is None
     other.close()
     other = make_store(on_missing_id="none")
     store.save_token(refreshed(store.get(ada.get_id()), "at2"))
@@ -123,6 +126,4 @@ def _check(lines: list[dict[str, Any]]) -> None:
             assert words[1] in declared, line["command"]
             inside += 1
     assert inside > 100
-    from zoho_token_store import script
-
     assert {value.sha for value in vars(script).values() if isinstance(value, script.Script)} <= ran
