@@ -12,10 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
 from zohocrmsdk.src.com.zoho.api.authenticator import OAuthToken
 from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
@@ -23,53 +21,10 @@ from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
-from zoho_token_store import RedisTokenStore, repository
+from integration.replies import Loop, Reply, attempt
+from zoho_token_store import RedisTokenStore, link, repository
 
 FIELDS = ("id", "client_id", "refresh_token", "grant_token", "access_token", "expires_in")
-
-
-class Failure(NamedTuple):
-    """An error, as it is told to another process.
-
-    Attributes:
-        kind: Name of its class.
-        text: Its message.
-        data: The plain values that it carries, as ``retry_at``.
-        trace: Where it was raised.
-    """
-
-    kind: str
-    text: str
-    data: dict[str, Any]
-    trace: str
-
-
-class Reply(NamedTuple):
-    """The outcome of a command.
-
-    Attributes:
-        value: What it returned.
-        failure: What it raised.
-        seconds: How long it took.
-    """
-
-    value: Any
-    failure: Failure | None
-    seconds: float
-
-
-class Loop(NamedTuple):
-    """What a worker that calls CRM again and again has seen.
-
-    Attributes:
-        calls: Those that went well.
-        failures: Those that did not.
-        slowest: Longest call, seconds.
-    """
-
-    calls: int
-    failures: list[Failure]
-    slowest: float
 
 
 def make_token(*, user: str | None = None, find_user: bool = False, **fields: Any) -> Any:
@@ -84,18 +39,6 @@ def describe(token: Any) -> dict[str, Any] | None:
         return None
     signature = token.get_user_signature()
     return {name: getattr(token, f"get_{name}")() for name in FIELDS} | {"user": signature and signature.get_name()}
-
-
-def attempt(work: Callable[..., Any], *args: Any, **options: Any) -> Reply:
-    """Carry out something; nothing escapes."""
-    started = time.monotonic()
-    value, failure = None, None
-    try:
-        value = work(*args, **options)
-    except Exception as error:
-        data = {name: found for name, found in vars(error).items() if isinstance(found, (int, float, str))}
-        failure = Failure(type(error).__name__, f"{error}", data, traceback.format_exc())
-    return Reply(value, failure, time.monotonic() - started)
 
 
 class LogLines(logging.Handler):
@@ -237,6 +180,10 @@ class Desk:
 
     def _run(self, name: str, args: Any, options: dict[str, Any]) -> None:
         self._replies.append(attempt(getattr(self, name), *args, **options))
+
+    def block_for(self, milliseconds: int) -> None:
+        """Lengthen blocking reads, for stores that are made after this: who is not woken then waits that long."""
+        link.BLOCK_MS = milliseconds
 
     def leave(self) -> None:
         """End the process by ``sys.exit``."""

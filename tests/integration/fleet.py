@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from integration.desk import Failure, Reply
+from integration.replies import Failure, Reply
 
 PATIENCE = 60.0
 """Longest time that a test waits for a worker, seconds."""

@@ -19,7 +19,8 @@ from typing import Any
 
 import gevent
 
-from integration.desk import Desk, Reply, attempt
+from integration.desk import Desk
+from integration.replies import Reply, attempt
 
 
 def tick(ticks: list[float]) -> None:

@@ -74,7 +74,8 @@ def _value(client: redis.Redis, key: str) -> Any:
     if kind == "zset":
         return client.zcard(key)
     # Ids are drawn at random, and times differ.
-    return re.sub(r"[A-Za-z0-9_-]{16}", "<id>", re.sub(r"\d{6,}", "<number>", client.get(key)))
+    without_ids = re.sub(r"(?<![\w-])[\w-]{16}(?![\w-])", "<id>", client.get(key))
+    return re.sub(r"\d{6,}", "<number>", without_ids)
 
 
 def each_message() -> Iterator[int]:

@@ -10,7 +10,7 @@ from integration.site import Site
 
 Start = Callable[[int], list[Worker]]
 WAIT = 1.5
-OPTIONS = {"lease_ttl": 0.5, "wait_timeout": WAIT, "operation_timeout": 0.5}
+OPTIONS = {"lease_ttl": 0.5, "wait_timeout": WAIT, "operation_timeout": 1.0}
 
 
 def test_processes_that_wait_in_vain(site: Site, start_workers: Start) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from integration.desk import Loop
 from integration.fleet import Worker, do_all
+from integration.replies import Loop
 from integration.site import Site
 
 Start = Callable[[int], list[Worker]]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from integration.fleet import Worker, attempt_all, start_all, value_of, wait_until
+from integration.fleet import Worker, attempt_all, do_all, start_all, value_of, wait_until
 from integration.site import Site
 
 Start = Callable[[int], list[Worker]]
@@ -18,7 +18,8 @@ def test_waiters_hear_of_it_at_once(site: Site, start_workers: Start) -> None:
     """Processes that wait for a refresh get TokenDeleted the moment the token is deleted, not when the lease ends."""
     record_id = site.log_in()
     holder, deleter, *waiters = start_workers(2 + WAITERS)
-    site.open([holder, deleter, *waiters])
+    do_all(waiters, "block_for", 60_000)
+    site.open([holder, deleter, *waiters], lease_ttl=60.0, wait_timeout=120.0)
     holder.do("find_by_id", record_id)
     start_all(waiters, "find_by_id", record_id)
     wait_until(lambda: site.blocked() == WAITERS, "all wait")
@@ -26,7 +27,7 @@ def test_waiters_hear_of_it_at_once(site: Site, start_workers: Start) -> None:
     deleter.do("ask", "delete_token", record_id)
     kinds = {reply.failure and reply.failure.kind for reply in (waiter.finish() for waiter in waiters)}
     assert kinds == {"TokenDeleted"}
-    assert time.monotonic() - began < 0.8, "a blocking read that is not woken lasts a second"
+    assert time.monotonic() - began < 5, "who is not woken sleeps for a minute"
 
 
 @pytest.mark.parametrize("way", ["delete_token", "delete_tokens"])
@@ -71,7 +72,7 @@ def test_kept_save_of_a_deleted_token(site: Site, start_workers: Start) -> None:
     """A save that was kept through an outage does not bring back what was deleted meanwhile."""
     record_id = site.log_in()
     keeper, deleter = start_workers(2)
-    site.open([keeper], operation_timeout=0.2)
+    site.open([keeper], operation_timeout=0.5)
     site.open([deleter], operation_timeout=10.0)
     keeper.do("find_by_id", record_id)
     with site.server.paused():

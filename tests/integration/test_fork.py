@@ -63,7 +63,7 @@ def test_kept_saves_stay_with_the_parent(site: Site, start_workers: Start) -> No
     """A save that the parent keeps through an outage is stored by the parent, once, whatever its children do."""
     record_id = site.log_in()
     (parent,) = start_workers(1)
-    site.open([parent], operation_timeout=0.2)
+    site.open([parent], operation_timeout=0.5)
     parent.do("find_by_id", record_id)
     with site.server.paused():
         reply = parent.attempt("save", access_token="kept")

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from integration.desk import Loop, Reply
 from integration.fleet import PATIENCE, Worker, do_all, python_environment, start_all, value_of, wait_until
+from integration.replies import Loop, Reply
 from integration.site import Site
 
 pytestmark = pytest.mark.skipif(
@@ -58,7 +58,7 @@ def test_greenlets_wait_together(site: Site, start_workers: Start, start_greenle
     site.open([holder], lease_ttl=60.0, wait_timeout=120.0)
     holder.do("find_by_id", record_id)
     workers = [start_greenlets(record_id) for _ in range(2)]
-    wait_until(lambda: site.blocked() == len(workers), "they wait")
+    wait_until(lambda: site.blocked() == len(workers), "they wait", 40)
     for _ in range(100):
         assert site.blocked() <= len(workers)
         time.sleep(0.01)

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from integration.desk import Loop
 from integration.fleet import Worker, do_all, start_all, value_of, wait_until
+from integration.replies import Loop
 from integration.site import Site
 from servers import Server
 from zoho_token_store.testing import FakeZoho

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from integration.desk import Loop
 from integration.fleet import Worker, attempt_all, do_all, start_all, value_of, wait_until
+from integration.replies import Loop
 from integration.site import USER, Site
 
 Start = Callable[[int], list[Worker]]
@@ -121,11 +121,11 @@ def test_boot_while_zoho_fails_at_first(site: Site, start_workers: Start) -> Non
 
 
 def test_waiters_are_woken_by_the_save(site: Site, start_workers: Start) -> None:
-    """31 processes that wait for a slow refresh all have its token well before any of them would have polled."""
+    """31 processes that wait for a slow refresh all have its token at once."""
     record_id = site.log_in()
     winner, *others = start_workers(PROCESSES)
-    site.open([winner, *others])
-    winner.do("open", site.server.url, site.namespace)
+    do_all(others, "block_for", 60_000)
+    site.open([winner, *others], lease_ttl=60.0, wait_timeout=120.0)
     winner.do("find_by_id", record_id)
     start_all(others, "find_by_id", record_id)
     wait_until(lambda: site.blocked() == len(others), "all others wait")
@@ -133,4 +133,4 @@ def test_waiters_are_woken_by_the_save(site: Site, start_workers: Start) -> None
     winner.do("save", access_token="fresh")
     found = [value_of(other.finish()) for other in others]
     assert {token["access_token"] for token in found} == {"fresh"}
-    assert time.monotonic() - began < 0.8, "a blocking read that is not woken lasts a second"
+    assert time.monotonic() - began < 5, "who is not woken sleeps for a minute"

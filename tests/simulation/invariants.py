@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from simulation.expectation import Expectation
 from simulation.lease_book import LeaseBook, Sent
+from simulation.login_book import LoginBook
 from simulation.state import State
 from simulation.violation import Violation
 from simulation.zoho import Call, Owner
-from zoho_token_store import RefreshFailing, RefreshTimeout, TokenDeleted, TokenNotFound, TokenStoreError
-from zoho_token_store.change import access_pointer, credential_pointers, user_entry
-from zoho_token_store.keyspace import NO_CLIENT, client_digest, pointer
+from zoho_token_store.change import access_pointer, credential_pointers, user_entry, user_tombstone
+from zoho_token_store.keyspace import pointer
 from zoho_token_store.match import TokenData
 from zoho_token_store.merge import Wish
 from zoho_token_store.options import USABLE
@@ -23,24 +25,7 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 
-NOT_YET = 1 << 62
-
-
-@dataclass
-class Kept:
-    """A refresh token that a save has brought.
-
-    Attributes:
-        from_us: The earliest moment at which whoever brought it began: its lease, or the call without one.
-        to_us: The latest such moment.
-        acknowledged: Whether a save of it has returned.
-        over: Whether it may be gone: superseded by one that began later, or deleted.
-    """
-
-    from_us: int
-    to_us: int
-    acknowledged: bool = False
-    over: bool = False
+FORGOTTEN_US = 15_000_000
 
 
 @dataclass
@@ -50,21 +35,23 @@ class Invariants:
     Attributes:
         world: Which.
         margin: The freshness margin of its stores, seconds.
-        quick: Whether nothing fails: then each code is spent once, each expiry costs one refresh, and nobody waits long.
+        quick: Whether nothing fails: each code is spent once, each expiry costs one refresh, and nobody waits long.
         excused: Refresh tokens that may be spent before they are due: an application goes past the coordination.
+        patience: Longest look-up then, seconds: an exchange, a look-up of the user, and to be woken at once.
+        leaving: Whether processes end without having used their leases: three in a row, and the fleet cools down.
         names: Names that callers give, and whose they are; without an entry a name is its user's own.
     """
 
     world: World
     margin: float = 30.0
     quick: bool = False
+    patience: float = 0.8
+    leaving: bool = False
     longest_find: float = 0.0
     names: dict[str, str] = field(default_factory=dict)
-    tokens: dict[str, Kept] = field(default_factory=dict)
     excused: set[str] = field(default_factory=set)
     unleased: set[str] = field(default_factory=set)
     written: list[str] = field(default_factory=list)
-    bare: set[str] = field(default_factory=set)
     buried: dict[str, int] = field(default_factory=dict)
     rejections: dict[str, int] = field(default_factory=dict)
     id_owners: dict[str, Owner] = field(default_factory=dict)
@@ -73,6 +60,7 @@ class Invariants:
 
     def __post_init__(self) -> None:
         self.leases = LeaseBook(self.world)
+        self.logins = LoginBook(self.world)
 
     # After every step.
 
@@ -88,7 +76,7 @@ class Invariants:
         answer = reply[0] if isinstance(reply, list) and reply else None
         if wrote and answer in ("MOVED", "CONFLICT", "SAME", "MISSING", "GONE", "REDIRECT", "CONTRADICTS"):
             raise Violation(f"{sent.script.name} answered {answer} and wrote")
-        if sent.wish and answer == "OK":
+        if sent.wish and answer == "OK" and (sent.wish.data.refresh_token or sent.wish.data.grant_token):
             # A record remembers its last few operations.
             if sent.wish.nonce in self.written[-REMEMBERED:]:
                 raise Violation(f"save {sent.wish.nonce} was written twice")
@@ -96,22 +84,28 @@ class Invariants:
         self.leases.executed(sent, reply, answer)
         if wrote:
             state = State(self.world.memory)
+            self._check_new(state)
             self._note_deletions(state)
             self.check(state)
+
+    def _check_new(self, state: State) -> None:
+        """A user who has logged out while a login was under way is not brought back by it."""
+        for record_id in state.records.keys() - self._records.keys():
+            record = state.records[record_id]
+            entry = user_entry(record)
+            began_before = entry and int(record.fence) < self.buried.get(user_tombstone(entry), 0)
+            if began_before and record.refreshable and not credential_pointers(record) & self.unleased:
+                raise Violation(f"{record.user_name} was deleted, and is back as {record_id}")
 
     def _note_deletions(self, state: State) -> None:
         """Take note of what is gone without having ended or been merged."""
         for record_id, record in self._records.items():
             if record_id not in state.records and record.refreshable and not state.heir(record_id):
-                self.buried |= dict.fromkeys((record_id, *credential_pointers(record)), self.world.now_us)
-                self._forget(record)
+                entry = user_entry(record)
+                names = (record_id, *credential_pointers(record), *([user_tombstone(entry)] if entry else ()))
+                self.buried |= dict.fromkeys(names, self.world.now_us)
+                self.logins.forget(record)
         self._records = state.records
-
-    def _forget(self, record: TokenRecord) -> None:
-        """A deleted refresh token need not be kept; if it is saved again, that is another login."""
-        names = credential_pointers(record)
-        for token in [token for token in self.tokens if pointer("refresh", token) in names]:
-            del self.tokens[token]
 
     def check(self, state: State) -> None:
         """Check everything that must hold in any state."""
@@ -122,7 +116,7 @@ class Invariants:
         self._check_leases(state)
         self._check_deleted(state)
         self._check_owners(state)
-        self._check_tokens(state)
+        self.logins.check(state)
 
     def _check_pointers(self, state: State) -> None:
         """Every selector of a record leads to it, and no pointer leads to anything else."""
@@ -155,7 +149,9 @@ class Invariants:
         """No two records for one user and client, or for one refresh token."""
         seen: dict[object, str] = {}
         for record in state.records.values():
-            marks: list[object] = [("refresh", token) for token in {record.refresh_token, *record.spare_tokens()} if token]
+            marks: list[object] = [
+                ("refresh", token) for token in {record.refresh_token, *record.spare_tokens()} if token
+            ]
             if record.grant_token:
                 marks.append(("grant", record.grant_token))
             if record.user_name:
@@ -223,34 +219,12 @@ class Invariants:
                 if record.user_name is not None and self._user(record.user_name) != owner.user:
                     raise Violation(f"record {record.id} of {record.user_name} has a token of {owner}")
             access = record.access and record.access.token
-            if record.refresh_token in self.bare:
+            if record.refresh_token in self.logins.bare:
                 continue  # it was saved without an access token, and None erases nothing
             if self.world.zoho.got_with.get(access or "", record.refresh_token) != record.refresh_token:
-                raise Violation(f"record {record.id} has {record.refresh_token} and {access}, which was got with another")
-
-    def _check_tokens(self, state: State) -> None:
-        """No acknowledged refresh token is lost."""
-        if not self.tokens:
-            return
-        held = {token for record in state.records.values() for token in (record.refresh_token, *record.spare_tokens())}
-        for token, kept in self.tokens.items():
-            if kept.over or not kept.acknowledged or token in held:
-                continue
-            name = pointer("refresh", token)
-            record = state.records.get(state.pointers.get(name, ""))
-            if record is None or record.refresh_token is None:
-                raise Violation(f"the acknowledged {token} is lost")
-            self._check_order(token, record.refresh_token)
-            kept.over = True
-        for record in state.records.values():
-            for spare in record.spare_tokens():
-                self._check_order(spare, record.refresh_token or "")
-
-    def _check_order(self, older: str, newer: str) -> None:
-        """The current refresh token is the one whose login or refresh began last."""
-        kept, successor = self.tokens.get(older), self.tokens.get(newer)
-        if kept and successor and kept.acknowledged and successor.to_us < kept.from_us:
-            raise Violation(f"{newer} took the place of {older}, which is newer")
+                raise Violation(
+                    f"record {record.id} has {record.refresh_token} and {access}, which was got with another"
+                )
 
     # At every answer.
 
@@ -259,26 +233,14 @@ class Invariants:
         if wish.lease is None:
             offered = ((kind, wish.intended.get(f"{kind}_token")) for kind in ("grant", "refresh"))
             self.unleased |= {pointer(kind, value) for kind, value in offered if value}
-        token = wish.data.refresh_token
-        if token is None:
-            return
-        if wish.data.access_token is None:
-            self.bare.add(token)
-        began = wish.lease.fence if wish.lease else self.world.now_us
-        ends = wish.lease.fence if wish.lease else NOT_YET
-        if token not in self.tokens and pointer("refresh", token) in State(self.world.memory).pointers:
-            began = 0  # it was deleted, and another save on its way has brought it back
-        kept = self.tokens.setdefault(token, Kept(began, ends))
-        if not kept.acknowledged:
-            kept.from_us, kept.to_us = min(kept.from_us, began), max(kept.to_us, ends)
+        if wish.data.refresh_token:
+            self.logins.saving(wish.data.refresh_token, wish)
 
     def saved(self, process: Process, wish: Wish) -> None:
         """Check that an acknowledged save is found by each of its selectors."""
         state = State(self.world.memory)
         data = wish.data
-        kept = self.tokens.get(data.refresh_token or "")
-        if kept and not kept.acknowledged:
-            kept.acknowledged, kept.to_us = True, min(kept.to_us, self.world.now_us)
+        self.logins.saved(data.refresh_token)
         self.check(state)
         offered = wish.intended
         found: dict[str, str] = {}
@@ -305,11 +267,14 @@ class Invariants:
         self.rejections.setdefault(access_token, self.world.now_us)
 
     def asked(self, call: Call) -> None:
-        """Check that the fleet does not hammer a Zoho that refuses; called for every request, when nothing else fails."""
+        """Check, at each request, that the fleet does not hammer a Zoho that refuses."""
         if self.world.faults.any():
             return
         failed = [other for other in self.world.zoho.calls[:-1] if other.spent == call.spent]
         last = failed[-ATTEMPTS:]
+        gaps_us = [later.started_us - other.started_us for other, later in pairwise(last)]
+        if max(gaps_us, default=0) > FORGOTTEN_US:
+            return  # nobody has asked for so long that the count began anew
         if len(last) == ATTEMPTS and not any(other.access_token for other in last):
             pause_us = call.started_us - last[-1].started_us
             if pause_us < PAUSE_MS * 1000:
@@ -357,125 +322,10 @@ class Invariants:
 
     def _forgotten(self, kind: str, value: str) -> bool:
         """Return whether a credential was superseded: only the last few of these are remembered."""
-        return kind == "grant" or value not in self.tokens or self.tokens[value].over
+        return kind == "grant" or self.logins.is_over(value)
 
     @staticmethod
     def _named(state: State, record: TokenRecord, data: TokenData) -> bool:
         """Return whether another record has the user name."""
         entries = state.users.get(pointer("user", data.user_name or ""), {})
         return any(record_id != record.id for record_id in entries.values())
-
-
-class Expectation:
-    """One look-up: what was there when it began, and what it may answer.
-
-    Args:
-        invariants: Of the world.
-        process: Who looks.
-        data: What it has.
-    """
-
-    def __init__(self, invariants: Invariants, process: Process, data: TokenData) -> None:
-        self._all = invariants
-        self._world = invariants.world
-        self._process = process
-        self._data = data
-        self._began_us = self._world.now_us
-        self._stalled = process.stalled
-        self._quick = not self._world.faults.any()
-        self._before = self._matches()
-
-    def answered(self, found: Any) -> None:
-        """Check an answer."""
-        self._check_time()
-        if found is None:
-            self._check_miss()
-            return
-        self._check_owner(found)
-        access = found.get_access_token()
-        if access and (found.get_refresh_token() or found.get_grant_token()):
-            self._check_access(access)
-        data = self._data
-        if data.client_id and found.get_client_id() not in (None, data.client_id):
-            self._fail(f"asked for client {data.client_id}, got {found.get_client_id()}")
-        if data.id and found.get_id() != data.id and State(self._world.memory).heir(data.id) is None:
-            self._fail(f"asked for {data.id}, got {found.get_id()}")
-
-    def refused(self, error: TokenStoreError) -> None:
-        """Check an error."""
-        self._check_time()
-        if isinstance(error, (TokenDeleted, TokenNotFound)):
-            self._check_miss()
-        if isinstance(error, (RefreshTimeout, RefreshFailing)) and self._all.quick:
-            self._fail(f"{type(error).__name__}, though nothing fails")
-
-    def _matches(self) -> dict[str, str]:
-        """Return the records that this look-up may be about, by selector."""
-        state, data = State(self._world.memory), self._data
-        found: dict[str, str | None] = {}
-        if data.id:
-            found["id"] = data.id if data.id in state.records else state.heir(data.id)
-        else:
-            for kind, value in (("grant", data.grant_token), ("refresh", data.refresh_token)):
-                found[kind] = value and state.pointers.get(pointer(kind, value))
-            if data.user_name and not (data.grant_token or data.refresh_token):
-                entries = state.users.get(pointer("user", data.user_name), {})
-                client = client_digest(data.client_id)
-                found["user"] = entries.get(client) or entries.get(NO_CLIENT)
-        return {
-            name: record_id
-            for name, record_id in found.items()
-            if record_id in state.records and state.records[record_id].client_id in (None, data.client_id or None)
-            and (state.records[record_id].refreshable)
-        }
-
-    def _check_miss(self) -> None:
-        """A record that was there all the time must have been found."""
-        both = self._before.items() & self._matches().items()
-        if both:
-            self._fail(f"found nothing, and there is {dict(both)}")
-
-    def _check_owner(self, found: Any) -> None:
-        """The answer belongs to whom the caller asked for."""
-        owners, data = self._world.zoho.owners, self._data
-        secrets = (data.grant_token, data.refresh_token, None if data.shows_client else data.access_token)
-        mine = (owners[secret] for secret in secrets if secret in owners)
-        # A credential of another client is no selector; what is found then is found by the user name.
-        wanted = next((owner for owner in mine if data.client_id in (None, owner.client)), None)
-        if data.id:
-            wanted = self._all.id_owners.get(data.id)
-        for secret in (found.get_access_token(), found.get_refresh_token(), found.get_grant_token()):
-            owner = owners.get(secret)
-            if owner is None:
-                continue
-            if wanted is not None and owner != wanted:
-                self._fail(f"asked for {wanted}, got {secret} of {owner}")
-            if wanted is None and data.user_name and owner.user != self._all._user(data.user_name):
-                self._fail(f"asked for {data.user_name}, got {secret} of {owner}")
-            if data.client_id and owner.client != data.client_id:
-                self._fail(f"asked for {data.client_id}, got {secret} of {owner}")
-
-    def _check_access(self, access: str) -> None:
-        """An access token that is handed out works, and was not rejected before."""
-        left_us = self._world.zoho.expires_us.get(access, self._world.now_us + 10**9) - self._world.now_us
-        stalled = self._process.stalled - self._stalled
-        if left_us < 5_000_000 - stalled * 1e6 - self._process.store._options.operation_timeout * 1e6:
-            self._fail(f"got {access} with {left_us / 1e6:.2f} s left")
-        if self._all.rejections.get(access, self._began_us) < self._began_us:
-            self._fail(f"got {access}, which CRM has rejected")
-
-    def _check_time(self) -> None:
-        """No look-up outlasts its budget."""
-        options = self._process.store._options
-        took = (self._world.now_us - self._began_us) / 1e6 - (self._process.stalled - self._stalled)
-        self._all.longest_find = max(self._all.longest_find, took)
-        longest = 3 * self._world.zoho.latency + 1.0 if self._all.quick else options.wait_timeout + 8 * options.operation_timeout
-        if took > longest:
-            self._fail(f"took {took:.1f} s")
-
-    def _fail(self, what: str) -> None:
-        data = self._data._asdict()
-        raise Violation(f"{self._process.name} looked for {({k: v for k, v in data.items() if v})}: {what}")
-
-
-__all__ = ["Expectation", "Invariants", "Violation"]

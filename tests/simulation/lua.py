@@ -7,7 +7,7 @@ from typing import Any
 
 import lupa.lua51 as lua
 
-from simulation.memory import CommandError, Memory
+from simulation.memory import CommandError, Memory, Status
 from zoho_token_store.script import Script
 
 
@@ -57,6 +57,8 @@ class Engine:
             return False
         if isinstance(reply, list):
             return self._runtime.table_from([self._value(item) for item in reply])
+        if isinstance(reply, Status):
+            return self._runtime.table_from({"ok": str(reply)})
         return reply
 
 
@@ -70,6 +72,8 @@ def _reply(value: Any) -> Any:
         return int(value)
     if isinstance(value, str):
         return value
+    if value["ok"] is not None:
+        return value["ok"]
     items = []
     for index in range(1, len(value) + 1):
         item = value[index]

@@ -19,6 +19,10 @@ class CommandError(Exception):
     """What Redis would have said."""
 
 
+class Status(str):
+    """A reply such as +OK, which Lua sees as a table."""
+
+
 class Stream(list[tuple[str, tuple[str, ...]]]):
     """Entries of a stream, oldest first; `last` is the id that was given last, as two numbers."""
 
@@ -60,7 +64,7 @@ class Memory:
 
     # What the simulation looks at.
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Return the keys that are there now."""
         return [key for key in list(self._values) if self.peek(key) is not None]
 
@@ -100,9 +104,6 @@ class Memory:
     def _del(self, *keys: str) -> int:
         return sum(self._drop(key) for key in keys if self.peek(key) is not None)
 
-    def _exists(self, *keys: str) -> int:
-        return sum(self.peek(key) is not None for key in keys)
-
     def _time(self) -> list[str]:
         return [str(part) for part in divmod(self._now_us(), 1_000_000)]
 
@@ -133,7 +134,7 @@ class Memory:
         if life:
             unit, number = life
             self._pexpireat(key, str({"PX": self._now_us() // 1000, "PXAT": 0}[unit.upper()] + int(number)))
-        return "OK"
+        return Status("OK")
 
     # Hashes.
 

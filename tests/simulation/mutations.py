@@ -13,12 +13,14 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from zoho_token_store import match, merge, plan, saver, search
+from zoho_token_store import match, merge, plan, search
 from zoho_token_store.commit import CommitBuilder
+from zoho_token_store.keyspace import tombstone
+from zoho_token_store.match import selectors
 from zoho_token_store.merge import Wish
 from zoho_token_store.record import Bookkeeping, TokenRecord
 from zoho_token_store.saver import Saver
-from zoho_token_store.script import COMMIT, FIND, RELEASE, Script
+from zoho_token_store.script import COMMIT, FIND, REFRESH, RELEASE, Script
 
 Patch = tuple[ModuleType | type[Any], str, Any]
 
@@ -97,12 +99,16 @@ def _any_access(wish: Wish, before: TokenRecord, after: TokenRecord, late: bool)
     return offered
 
 
-def _late_keeps_access(wish: Wish, before: TokenRecord, after: TokenRecord, late: bool) -> Any:
+def _late_keeps_access(original: Callable[..., Any]) -> Callable[..., Any]:
     """Leave the access token in place when a late save brings a newer login."""
-    stored, offered = before.access, wish.access
-    if late and stored is not None and offered is not None and stored.expires_ms >= offered.expires_ms:
-        return stored
-    return merge._access(wish, before, after, late) if offered else stored
+
+    def stand_in(wish: Wish, before: TokenRecord, after: TokenRecord, late: bool) -> Any:
+        stored, offered = before.access, wish.access
+        if late and stored is not None and offered is not None and stored.expires_ms >= offered.expires_ms:
+            return stored
+        return original(wish, before, after, late)
+
+    return stand_in
 
 
 def _with_baseline(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,11 +153,11 @@ def _everything_intended(self: Wish) -> None:
 
 
 def _other_id(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Draw the id of a new record anew in each attempt."""
+    """Make a record under another id when the one drawn first has been used."""
 
     def stand_in(wish: Wish, snapshot: Any, now_ms: int) -> Any:
-        wish.new_id = saver.secrets.token_urlsafe(12)
-        wish.touched.clear()
+        if wish.new_id and snapshot.string(tombstone(wish.new_id)):
+            wish.new_id += "x"
         return original(wish, snapshot, now_ms)
 
     return stand_in
@@ -161,13 +167,14 @@ def _no_release(self: CommitBuilder, change: Any, scope: Any) -> None:
     """End no lease, and wake nobody."""
 
 
-def _no_claim(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Forget that a lease was given for a credential without a record."""
+def _lease_by_looks(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Know a lease on a credential only by what the token says when it is saved."""
 
-    def stand_in(self: Saver, data: Any, baseline: Any, lease: Any, spent: Any, on_stored: Any) -> Any:
-        save = original(self, data, baseline, lease, spent, on_stored)
-        if baseline is None:
-            save.wish.lease, save.wish.fence = None, 0
+    def stand_in(self: Saver, data: Any, baseline: Any, *rest: Any) -> Any:
+        save = original(self, data, baseline, *rest)
+        wish = save.wish
+        if baseline is None and wish.lease and wish.lease.name not in selectors(wish.data).names():
+            wish.lease, wish.spent, wish.fence = None, None, 0
         return save
 
     return stand_in
@@ -183,7 +190,7 @@ MUTATIONS = (
         ((search, "resolve", _by_name_first),),
     ),
     Mutation(
-        "2: a save does not ask who holds its credentials", ("selectors-lossy", "direct_saves-quiet"), "",
+        "2: a save does not ask who holds its credentials", ("direct_saves-quiet",), "two records",
         ((plan, "_credential_holders", _no_other_holders),),
     ),
     Mutation(
@@ -191,19 +198,19 @@ MUTATIONS = (
         ((plan, "compatible", lambda one, other: True),),
     ),
     Mutation(
-        "4: a save is not held against the tombstones of its credentials", ("deletion-stalling",), "was deleted",
+        "4: a save is not held against the tombstones of its credentials", ("refresh_token-stalling",), "was deleted",
         ((plan, "_check_buried", lambda wish, target, snapshot: None),),
     ),
     Mutation(
         "5: the id of a new record is drawn in each attempt", ("direct_saves-lossy",), "written twice",
-        ((plan, "_creation", _other_id(plan._creation)),),
+        ((plan, "_creation", _other_id(plan._creation)), (plan, "_check_touched", lambda wish, snapshot: None)),
     ),
     Mutation(
         "6: leases are ended before the comparison", ("new_login-quiet", "direct_saves-quiet"), "CONFLICT and wrote",
         (), edited(COMMIT, ("local at = 2\n", "local at = 2\nredis.call('DEL', KEYS[2])\n")),
     ),
     Mutation(
-        "6: a commit does not begin by freeing", ("boot-full",), "OOM",
+        "6: a commit does not begin by freeing", ("direct_saves-full",), "OOM",
         (), edited(COMMIT, ("redis.call('DEL', KEYS[1])\n", "")),
     ),
     Mutation(
@@ -211,7 +218,7 @@ MUTATIONS = (
         (), edited(FIND, ("redis.call('DEL', wake)\n", ""), ("redis.call('DEL', lease)\n", "")),
     ),
     Mutation(
-        "6: a late save ends another's lease", ("boot-stalling", "new_login-stalling"), "still has",
+        "6: a late save ends another's lease", ("new_login-stalling",), "still has",
         (), edited(COMMIT, ("held[1] == owner and held[2] == fence or", "held[1] ~= nil or")),
     ),
     Mutation(
@@ -227,7 +234,7 @@ MUTATIONS = (
         ((merge, "_refresh_token", _with_baseline(merge._refresh_token)),),
     ),
     Mutation(
-        "10: a merge forgets the other's operations", ("late_names-lossy", "everything-lossy"), "written twice",
+        "10: a merge forgets the other's operations", ("merges-lossy", "merges-stormy"), "written twice",
         ((plan, "fold", _forgetful_fold),),
     ),
     Mutation(
@@ -243,7 +250,7 @@ MUTATIONS = (
         (), edited(FIND, ("if held[2] == nonce then", "if true then")),
     ),
     Mutation(
-        "three-way: an old object puts its old refresh token back", ("new_login-quiet", "new_login-stalling"), "took the place",
+        "three-way: an old object puts its old refresh token back", ("new_login-stalling",), "took the place",
         ((Wish, "__post_init__", _everything_intended),),
     ),
     Mutation(
@@ -261,7 +268,8 @@ MUTATIONS = (
     Mutation(
         "waiters are not woken", ("boot-quiet",), "took",
         (), edited(COMMIT, ("redis.call(command, key", "if command ~= 'XADD' then redis.call(command, key"),
-                   ("unpack(ARGV, at + 3, last))", "unpack(ARGV, at + 3, last)) end")),
+                   ("unpack(ARGV, at + 3, last))", "unpack(ARGV, at + 3, last)) end"))
+        | edited(REFRESH, ("redis.call('XADD', wake", "tostring('XADD', wake")),
     ),
     Mutation(
         "a save leaves its lease", ("boot-quiet",), "took",
@@ -272,12 +280,21 @@ MUTATIONS = (
         (), edited(COMMIT, ("return {'CONFLICT', now}", "")),
     ),
     Mutation(
-        "a lease on a credential is not remembered", ("boot-stalling", "deletion-stalling", "new_login-stalling", "boot-quiet"), "",
-        ((Saver, "make_save", _no_claim(Saver.make_save)),),
-    ),
-    Mutation(
         "an ending process leaves its leases", ("leavers-quiet",), "took",
         (), edited(RELEASE, ("if held[1] == ARGV[i]", "if false and held[1] == ARGV[i]")),
+    ),
+    # Errors that the simulation has found, put back in.
+    Mutation(
+        "found: a lease is lost when the refresh token rotates", ("refresh_token-quiet",), "took",
+        ((Saver, "make_save", _lease_by_looks(Saver.make_save)),),
+    ),
+    Mutation(
+        "found: a late login keeps the old login's access token", ("new_login-stalling",), "got with another",
+        ((merge, "_access", _late_keeps_access(merge._access)),),
+    ),
+    Mutation(
+        "found: a process that fails and ends takes its attempt off the count", ("outage-quiet",), "is tried again",
+        (), edited(RELEASE, ("'HDEL', KEYS[i], 'owner', 'nonce', 'until_ms'", "'DEL', KEYS[i]")),
     ),
 )  # fmt: skip
 """All of them."""

@@ -13,7 +13,7 @@ from greenlet import getcurrent
 from simulation.scheduler import Killed
 from simulation.simulated_link import SimulatedLink
 from simulation.threads import SimulatedThreading
-from zoho_token_store import RedisTokenStore, TokenStoreError, kept, lease, lifecycle, saver, store
+from zoho_token_store import RedisTokenStore, TokenStoreError, kept, lease, saver, store
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.merge import Wish
@@ -200,8 +200,9 @@ def seams(world: World) -> Iterator[None]:
         for module, name, stand_in in (
             # The link's constructor is the seam: a process stands where it takes a client.
             (store, "RedisLink", SimulatedLink),
-            (lifecycle, "watch", lambda *_: None),
-            (lifecycle, "hook_exits", lambda *_: None),
+            (store, "watch", lambda *_: None),
+            (lease, "hook_exits", lambda: None),
+            (kept, "hook_exits", lambda: None),
             (lease, "secrets", chance),
             (saver, "secrets", chance),
             (lease, "threading", threads),

@@ -54,7 +54,7 @@ class Scheduler:
         most_steps: A schedule with more steps does not end.
     """
 
-    def __init__(self, rng: random.Random, start_us: int, most_steps: int = 20_000) -> None:
+    def __init__(self, rng: random.Random, start_us: int, most_steps: int = 6_000) -> None:
         self.now_us = start_us
         self.steps = 0
         self._rng = rng

@@ -1,4 +1,7 @@
-"""Run one schedule by its name: `<family>-<faults>-<number>`."""
+"""Run schedules by their names: `<family>-<faults>-<number>`.
+
+To see one: `PYTHONPATH=src:tests python -m simulation.simulate boot-lossy-7`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,15 @@ FAULTS: dict[str, dict[str, float]] = {
     "stalling": {"stall": 0.03, "hang": 0.25},
     "refusing": {"refused": 0.4, "zoho_lost": 0.05},
     "full": {"full": 0.06, "lost": 0.02},
-    "stormy": {"lost": 0.1, "crash": 0.008, "stall": 0.015, "refused": 0.15, "hang": 0.1, "zoho_lost": 0.03, "full": 0.01},
+    "stormy": {
+        "lost": 0.1,
+        "crash": 0.008,
+        "stall": 0.015,
+        "refused": 0.15,
+        "hang": 0.1,
+        "zoho_lost": 0.03,
+        "full": 0.01,
+    },
 }
 """What goes wrong; probabilities at each step."""
 
@@ -49,6 +60,25 @@ def simulate(name: str, **settings: Any) -> World:
     return world
 
 
+def simulate_many(family: str, faults: str, numbers: range) -> int:
+    """Run many schedules; the first that breaks an invariant is run again to show how.
+
+    Returns:
+        How many round trips to Redis they took.
+
+    Raises:
+        AssertionError: An invariant is broken; with the trace.
+    """
+    round_trips = 0
+    for number in numbers:
+        name = f"{family}-{faults}-{number}"
+        try:
+            round_trips += simulate(name).round_trips
+        except AssertionError:
+            simulate(name, traced=True)
+            raise
+    return round_trips
+
+
 if __name__ == "__main__":
-    trace = simulate(sys.argv[1], traced=True).trace
-    print("\n".join(trace or ()))
+    print("\n".join(simulate(sys.argv[1], traced=True).trace or ()))

@@ -43,7 +43,7 @@ class State:
         self.ended: set[str] = {
             record_id for record_id, ends_ms in (memory.peek(f"{_ROOT}expiring") or {}).items() if ends_ms <= now_ms
         }
-        for key in memory.keys():
+        for key in memory.names():
             name = key[len(_ROOT) :]
             kind, _, rest = name.partition(":")
             value = memory.peek(key)

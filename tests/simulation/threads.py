@@ -1,4 +1,4 @@
-"""Stand-ins for what the store takes from :mod:`threading`: threads of a simulated process are tasks of the scheduler."""
+"""What the store takes from :mod:`threading`, simulated: threads of a process are tasks of the scheduler."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,6 +43,8 @@ class World:
         self.trace: list[str] | None = [] if traced else None
         self.after: list[Callable[[], None]] = []
         self.round_trips = 0
+        self.counts: Counter[str] = Counter()
+        """What the stores have counted, all together; there at the end."""
         self._scripts = scripts or {}
         self._start_us = self.now_us
 
@@ -94,7 +97,7 @@ class World:
             raise Violation(f"{script.name} was refused: {error}") from error
         if self.trace is not None:
             answer = reply[0] if isinstance(reply, list) and reply and isinstance(reply[0], str) else ""
-            about = sent.keys[1:] if script.name.startswith("commit") else sent.keys[3:4]
+            about = sorted(sent.keys[1:]) if script.name.startswith("commit") else sent.keys[3:4]
             self.note(process.name, f"{script.name} {answer} {' '.join(key.partition('}:')[2] for key in about)}")
         self.invariants.executed(process, sent, reply, self.memory.writes != before)
         return reply
@@ -123,6 +126,9 @@ class World:
                 for check in self.after:
                     check()
             self.invariants.at_the_end()
+            for process in self.processes:
+                if process.store is not None:
+                    self.counts.update(process.store.stats())
         except (Violation, Stuck) as failure:
             raise AssertionError("\n".join([str(failure), *(self.trace or ())[-400:]])) from failure
         finally:

@@ -72,7 +72,7 @@ class Zoho:
     world: World
     rotating: bool = False
     life: float = 60.0
-    latency: float = 0.5
+    latency: float = 0.3
     down: bool = False
     owners: dict[str, Owner] = field(default_factory=dict)
     codes: dict[str, bool] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Zoho:
         if self.world.faults.happens("zoho_lost"):
             raise ZohoError("connection reset")
         call.ended_us = self.world.now_us
-        # The SDK counts the life from when it reads the answer; so does this, or each slow answer would look like a fault.
+        # The SDK counts the life from when it reads the answer; so does this, or a slow answer would look like a fault.
         self.expires_us[call.access_token] = self.world.now_us + int(self.life * 1_000_000)
         self.world.note(process.name, f"Zoho gives {call.access_token} {refresh_token or ''}")
         return Issued(call.access_token, self.life, refresh_token)
