@@ -107,7 +107,7 @@ def test_weird_expiries_are_stored_safely(
     token = make_token("ada", refresh="rt", access="at")
     token.set_expires_in(expires_in)
     store.save_token(token)
-    assert lives(raw, namespace).get("access", 0) <= most
+    assert lives(raw, namespace).get("access", 0) <= max(most, 0.05)  # one that has expired is kept for a millisecond
     found = other.find_token(by_user("ada"))
     assert found.get_access_token() == ("at" if most else None)
     assert found.get_refresh_token() == "rt"
