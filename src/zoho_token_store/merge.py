@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import NamedTuple
 
 from zoho_token_store.keyspace import digest
@@ -200,6 +201,12 @@ def _remember(digests: tuple[str, ...], one: str) -> tuple[str, ...]:
     return (*(known for known in digests if known != one), one)[-REMEMBERED:]
 
 
+def _interleaved(one: list[str], other: list[str]) -> list[str]:
+    """Return the operations of two records in turns, newest last: whatever is forgotten, each keeps its last ones."""
+    pairs = zip_longest(reversed(one), reversed(other))
+    return [nonce for pair in pairs for nonce in pair if nonce is not None][::-1]
+
+
 def _pack_spares(tokens: list[str]) -> str | None:
     return json.dumps(list(dict.fromkeys(tokens))) if tokens else None
 
@@ -230,7 +237,7 @@ def fold(stays: TokenRecord, goes: TokenRecord) -> TokenRecord:
     if older.grant_token and older.grant_token != fields["grant_token"]:
         book = replace(book, old_grant=_remember(book.old_grant, digest("grant", older.grant_token)))
     return stays._replace(
-        ops=" ".join((stays.ops or "0", *goes.nonces())),
+        ops=" ".join(("0", *_interleaved(stays.nonces(), goes.nonces()))),
         **fields,
         spares=_pack_spares([token for token in spares if token != fields["refresh_token"]]),
         schema=max(stays.schema, goes.schema, key=int),

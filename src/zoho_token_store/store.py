@@ -128,8 +128,7 @@ class RedisTokenStore(TokenStore):
         Raises:
             TokenStoreError: See :mod:`zoho_token_store.errors`; ``InvalidToken`` if it is not an ``OAuthToken``.
         """
-        if len(self._kept):
-            self._kept.settle()
+        self._settle()
         data = read_token(token)
         if data.id is not None:
             check_id(data.id)
@@ -165,8 +164,7 @@ class RedisTokenStore(TokenStore):
             TokenDeleted: The token was deleted.
             TokenStoreError: See :mod:`zoho_token_store.errors`.
         """
-        if len(self._kept):
-            self._kept.settle()
+        self._settle()
         record, lease = self._finder.by_id(check_id(id))
         return None if record is None else self._hand_out(record, lease)
 
@@ -207,6 +205,7 @@ class RedisTokenStore(TokenStore):
         A worker that still holds it gets ``TokenDeleted`` from then on, and cannot bring it back by saving it.
         """
         record_id = check_id(id)
+        self._settle()
         if self._transactions.run(lambda snapshot, _: plan_deletion(record_id, snapshot), Snapshot()):
             self._stats.count("deletes")
 
@@ -244,6 +243,7 @@ class RedisTokenStore(TokenStore):
                 its successor.
         """
         record_id = check_id(id)
+        self._settle()
         change = self._transactions.run(
             lambda snapshot, now_ms: plan_invalidation(record_id, access_token, snapshot, now_ms), Snapshot()
         )
@@ -284,6 +284,11 @@ class RedisTokenStore(TokenStore):
         self._repository.reset_after_fork()
         self._finder.reset_after_fork()
         self._kept.reset_after_fork()
+
+    def _settle(self) -> None:
+        """Store first what is kept: whatever comes next is about what this process has saved."""
+        if len(self._kept):
+            self._kept.settle()
 
     def _make(self, record: TokenRecord, like: Any = None) -> Any:
         token = make_token(record, self._repository.server_clock, usable=True, like=like)
