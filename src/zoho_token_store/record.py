@@ -160,8 +160,12 @@ class TokenRecord(NamedTuple):
         return str(int(self.rev) + 1)
 
     def next_ops(self, now_ms: int, *nonces: str) -> str:
-        """Return the operations after another one, at a time of Redis in ms."""
-        return " ".join((str(now_ms), *[*self.nonces(), *nonces][-REMEMBERED:]))
+        """Return the operations after another one, at a time of Redis in ms.
+
+        A record that took another one in goes on remembering as many as both did.
+        """
+        known = self.nonces()
+        return " ".join((str(now_ms), *[*known, *nonces][-max(REMEMBERED, len(known)) :]))
 
     def spare_tokens(self) -> list[str]:
         """Return the refresh tokens that are kept aside, oldest first."""
