@@ -162,10 +162,10 @@ class TokenRecord(NamedTuple):
     def next_ops(self, now_ms: int, *nonces: str) -> str:
         """Return the operations after another one, at a time of Redis in ms.
 
-        A record that took another one in goes on remembering as many as both did.
+        A record that took others in goes on remembering as many as all of them did.
         """
-        known = self.nonces()
-        return " ".join((str(now_ms), *[*known, *nonces][-max(REMEMBERED, len(known)) :]))
+        most = REMEMBERED * (1 + len(self.bookkeeping().absorbed))
+        return " ".join((str(now_ms), *[*self.nonces(), *nonces][-most:]))
 
     def spare_tokens(self) -> list[str]:
         """Return the refresh tokens that are kept aside, oldest first."""

@@ -20,8 +20,10 @@ CLIENT = {"client_id": "client", "client_secret": "secret"}
 
 
 @pytest.fixture
-def store(real_server: Server, namespace: str) -> RedisTokenStore:
-    """Give a store whose leases run out at once."""
+def store(real_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> RedisTokenStore:
+    """Give a store whose leases run out at once, and whose memories are small: thousands would take long to fill."""
+    for memory in ("finder.HINTS", "repository.SEEN", "lease.CLAIMS"):
+        monkeypatch.setattr(f"zoho_token_store.{memory}", 1)
     return RedisTokenStore.from_url(real_server.url, namespace, lease_ttl=LEASE, wait_timeout=0.5)
 
 
@@ -63,13 +65,8 @@ WORK = [look_by_user, save_and_look, failed_login, failed_refresh, unknown_id]
 
 
 @pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
-def test_memory_of_the_process(
-    store: RedisTokenStore, work: Callable[[RedisTokenStore, int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_of_the_process(store: RedisTokenStore, work: Callable[[RedisTokenStore, int], None]) -> None:
     """As much work again as was done before adds next to nothing to the memory in use."""
-    monkeypatch.setattr("zoho_token_store.finder.HINTS", 1)  # thousands, which would take long to fill
-    monkeypatch.setattr("zoho_token_store.repository.SEEN", 1)
-    monkeypatch.setattr("zoho_token_store.lease.CLAIMS", 1)
     tracemalloc.start()
     try:
         size = []

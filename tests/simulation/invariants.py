@@ -240,7 +240,7 @@ class Invariants:
         """Check that an acknowledged save is found by each of its selectors."""
         state = State(self.world.memory)
         data = wish.data
-        self.logins.saved(data.refresh_token)
+        self.logins.saved(wish)
         self.check(state)
         offered = wish.intended
         found: dict[str, str] = {}

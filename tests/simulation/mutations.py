@@ -81,6 +81,16 @@ def _no_other_holders(wish: Wish, own: TokenRecord | None, snapshot: Any) -> dic
     return {}
 
 
+def _no_spent_holder(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Do not ask who else holds the refresh token that was spent."""
+
+    def stand_in(wish: Wish, own: TokenRecord | None, snapshot: Any) -> dict[str, TokenRecord]:
+        holders: dict[str, TokenRecord] = original(wish, own, snapshot)
+        return {field: record for field, record in holders.items() if field != plan.SPENT}
+
+    return stand_in
+
+
 def _same_fence(original: Callable[..., Any]) -> Callable[..., Any]:
     """Decide by the record's last fence which refresh token is current."""
 
@@ -155,10 +165,10 @@ def _everything_intended(self: Wish) -> None:
 def _other_id(original: Callable[..., Any]) -> Callable[..., Any]:
     """Make a record under another id when the one drawn first has been used."""
 
-    def stand_in(wish: Wish, snapshot: Any, now_ms: int) -> Any:
+    def stand_in(wish: Wish, snapshot: Any, *rest: Any) -> Any:
         if wish.new_id and snapshot.string(tombstone(wish.new_id)):
             wish.new_id += "x"
-        return original(wish, snapshot, now_ms)
+        return original(wish, snapshot, *rest)
 
     return stand_in
 
@@ -291,6 +301,10 @@ MUTATIONS = (
     Mutation(
         "found: a late login keeps the old login's access token", ("new_login-stalling",), "got with another",
         ((merge, "_access", _late_keeps_access(merge._access)),),
+    ),
+    Mutation(
+        "found: a record loses the pointer of a token that another has rotated", ("refresh_token-quiet",), "leads to",
+        ((plan, "_credential_holders", _no_spent_holder(plan._credential_holders)),),
     ),
     Mutation(
         "found: a process that fails and ends takes its attempt off the count", ("outage-quiet",), "is tried again",
