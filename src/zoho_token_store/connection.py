@@ -10,16 +10,25 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection
 from redis.retry import Retry
 
 from zoho_token_store.errors import ConfigurationError, StoreClosed
 
 IDLE = 8
 """Connections kept open while nobody uses them. In use there is one for each thread that is inside a call."""
+
+# Spares each new connection two round trips, in which redis-py would tell the server its name and version.
+_ANONYMOUS: dict[str, None] = (
+    {"driver_info": None}
+    if "driver_info" in signature(AbstractConnection.__init__).parameters
+    else {"lib_name": None, "lib_version": None}
+)
 
 _CONFLICTING = ("retry_on_timeout", "max_connections", "timeout", "event_dispatcher", "maint_notifications_config")
 
@@ -65,7 +74,7 @@ class Connections:
         self.timeout = timeout
         self._make: Callable[..., Any] = pool.connection_class
         self._settings = {key: value for key, value in pool.connection_kwargs.items() if key not in _CONFLICTING}
-        self._settings |= {
+        self._settings |= _ANONYMOUS | {
             "decode_responses": True,
             "encoding": "utf-8",
             "encoding_errors": "surrogateescape",

@@ -65,13 +65,14 @@ class RedisLink:
         Raises:
             StoreUnavailable: Redis has not taken it within the budget.
         """
+        deadline = self._clock.monotonic() + self._budget
         if not self._checked:
-            self._check_server()
+            self._check_server(deadline)
         request = (len(keys), *keys, *args)
         try:
-            return self._retried("EVALSHA", script.sha, *request)
+            return self._retried(deadline, "EVALSHA", script.sha, *request)
         except exceptions.NoScriptError:
-            return self._retried("EVAL", script.text, *request)
+            return self._retried(deadline, "EVAL", script.text, *request)
 
     def wait(self, stream: str, after: str, at_most_ms: int) -> None:
         """Block until a stream is written after an id, or a time has passed; an error only ends the wait."""
@@ -88,8 +89,9 @@ class RedisLink:
         Raises:
             StoreUnavailable: It has not within the budget.
         """
-        self._check_server()
-        self._retried("PING")
+        deadline = self._clock.monotonic() + self._budget
+        self._check_server(deadline)
+        self._retried(deadline, "PING")
 
     def close(self) -> None:
         """Close the connections."""
@@ -101,9 +103,8 @@ class RedisLink:
         self._connections.reset_after_fork()
         self._blocking.reset_after_fork()
 
-    def _retried(self, *request: str | int) -> Any:
-        deadline = self._clock.monotonic() + self._budget
-        left, pause = self._budget, _FIRST_PAUSE
+    def _retried(self, deadline: float, *request: str | int) -> Any:
+        left, pause = deadline - self._clock.monotonic(), _FIRST_PAUSE
         while True:
             try:
                 return self._connections.use(left, _ask, *request)
@@ -123,24 +124,24 @@ class RedisLink:
             return StoreUnavailable(f"Redis has not answered usefully within {self._budget:g} s", cause=error)
         return StoreUnavailable("Redis refuses", cause=error, passing=False)
 
-    def _check_server(self) -> None:
+    def _check_server(self, deadline: float) -> None:
         """Refuse a server that lacks what the scripts use; asked once, at the first use."""
-        info = self._told("INFO", "server")
+        info = self._told(deadline, "INFO", "server")
         lines = dict(line.split(":", 1) for line in str(info).splitlines() if ":" in line)
         version = lines.get("redis_version", "")
         number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
         if number and number < LEAST_VERSION:
             raise ConfigurationError("url", f"the server is Redis {version}; 6.2 or newer is needed")
-        known = self._told("COMMAND", "INFO", *COMMANDS)
+        known = self._told(deadline, "COMMAND", "INFO", *COMMANDS)
         lacking = [name for name, what in zip(COMMANDS, known, strict=True) if what is None] if known else []
         if lacking:
             raise ConfigurationError("url", f"the server has no command {', '.join(lacking)}")
         self._checked = True
 
-    def _told(self, *question: str) -> Any:
+    def _told(self, deadline: float, *question: str) -> Any:
         """Return what the server says of itself; None if it does not tell this user, and the scripts will find out."""
         try:
-            return self._retried(*question)
+            return self._retried(deadline, *question)
         except StoreUnavailable as error:
             if error.passing or not isinstance(error.cause, redis.ResponseError):
                 raise

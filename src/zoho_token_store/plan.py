@@ -206,8 +206,6 @@ def _check_schema(record: TokenRecord) -> None:
 
 def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) -> None:
     """Refuse a save whose credential or user was deleted after its lease was given: the deletion is the later word."""
-    if wish.lease is None:
-        return
     offered = wish.intended
     names = [
         pointer(kind, offered[field])
@@ -217,11 +215,12 @@ def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) ->
     if "user_name" in offered and target is None:
         entry = pointer("user", offered["user_name"]), client_digest(wish.data.client_id)
         names.append(user_tombstone(entry))
-    if target is None and ":" in wish.lease.name:
+    if target is None and wish.lease and ":" in wish.lease.name:
         names.append(wish.lease.name)
     for name in dict.fromkeys(names):
+        # Read without a lease too: a request that was held up on the way must not be written after a deletion.
         kind, _, fence = snapshot.string(tombstone(name)).partition(" ")
-        if kind == "deleted" and int(fence) >= wish.lease.fence:
+        if wish.lease and kind == "deleted" and int(fence) >= wish.lease.fence:
             raise TokenDeleted(None)
 
 

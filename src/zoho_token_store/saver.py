@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from functools import partial
 
 from zoho_token_store.change import Change
 from zoho_token_store.clock import SystemClock
+from zoho_token_store.errors import StoreUnavailable, TokenStoreError
 from zoho_token_store.lease import HeldLeases, Lease, Owners
 from zoho_token_store.match import TokenData, lease_names
 from zoho_token_store.merge import Wish
@@ -119,10 +121,14 @@ class Saver:
             guess = save.tried is None and bool(wish.baseline or wish.lease)
             snapshot = Snapshot([wish.baseline] if guess and wish.baseline else [])
             plan = partial(plan_save, wish)
-            change = self._transactions.run(plan, snapshot, guess=guess, attempt=save.attempt)
-        if wish.lease:
-            self._held.remove(wish.lease)
-            self._owners.claims().pop(wish.lease.name, None)
+            try:
+                change = self._transactions.run(plan, snapshot, guess=guess, attempt=save.attempt)
+            except StoreUnavailable:
+                raise
+            except TokenStoreError:
+                self._give_back(wish.lease)
+                raise
+        self._forget(wish.lease)
         self._report(change or save.tried)
         after = change.after if change else None
         save.on_stored(after, after.id if after else wish.stored_as)
@@ -139,6 +145,18 @@ class Saver:
             return change
         self._stats.count("conflicts")
         return None
+
+    def _forget(self, lease: Lease | None) -> None:
+        if lease:
+            self._held.remove(lease)
+            self._owners.claims().pop(lease.name, None)
+
+    def _give_back(self, lease: Lease | None) -> None:
+        """End the lease of a save that is refused for good: nobody shall wait for what will not come."""
+        self._forget(lease)
+        if lease:
+            with contextlib.suppress(StoreUnavailable):  # then it runs out
+                self._repository.release([lease])
 
     def _report(self, change: Change | None) -> None:
         """Count a save, and log what is worth a word; also one whose reply was lost."""
