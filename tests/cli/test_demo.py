@@ -21,11 +21,11 @@ import pytest
 from click.testing import CliRunner
 
 from servers import Server
+from zoho_token_store.cli.command import command
 from zoho_token_store.cli.demo import command as demo_command
 from zoho_token_store.cli.demo.fleet import Fleet
 from zoho_token_store.cli.demo.local_redis import RedisPlace
 from zoho_token_store.cli.demo.outcome import Outcome
-from zoho_token_store.cli.command import command
 
 PROGRAM = [sys.executable, "-c", "from zoho_token_store.cli import main; main()", "demo"]
 GOOD = Outcome("redis", 2, 2, 2, 1, 0, (1, 1), 0, 0, 0, 40, 0.3, 0.5)
