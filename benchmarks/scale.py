@@ -10,6 +10,7 @@ from benchmarks.figure import Figure, Spread
 from benchmarks.file_store import time_file_store
 from benchmarks.interleave import Batch, interleave, ratios
 from benchmarks.loader import fill
+from benchmarks.processor import one_processor
 from benchmarks.server import BenchmarkServer, open_server
 from benchmarks.tokens import named_token
 
@@ -32,7 +33,7 @@ def measure(names: Collection[str], quick: bool) -> Iterator[Figure]:
         quick: Fewer records and rounds.
     """
     many, rounds, calls = (QUICK_MANY, 10, 20) if quick else (MANY, 100, 50)
-    with open_server() as small, open_server() as large:
+    with one_processor(), open_server() as small, open_server() as large:
         few_ids, many_ids = fill(small, "few", FEW), fill(large, "many", many)
         batches = _batches(small, "few", few_ids, FEW) | _batches(large, "many", many_ids, many)
         batches |= {f"{name} again": batch for name, batch in _batches(large, "many", many_ids[:FEW], FEW).items()}

@@ -13,9 +13,9 @@ from zoho_token_store.testing import FakeZoho
 
 
 @pytest.fixture(scope="session")
-def fleet() -> Iterator[Fleet]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Keep one template process for the session."""
-    fleet = Fleet()
+    fleet = Fleet(tmp_path_factory.mktemp("sdk"))
     yield fleet
     fleet.close()
 

@@ -6,10 +6,8 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from multiprocessing.connection import Connection
@@ -23,6 +21,9 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from integration.replies import Loop, Reply, attempt
 from zoho_token_store import RedisTokenStore, link, repository
+
+RESOURCES = "ZOHO_TOKEN_STORE_TEST_RESOURCES"
+"""The environment variable that names the folder in which the SDK may keep files."""
 
 FIELDS = ("id", "client_id", "refresh_token", "grant_token", "access_token", "expires_in")
 
@@ -64,19 +65,13 @@ class Desk:
         self._replies: list[Reply] = []
         self._log = LogLines()
         logging.getLogger("zoho_token_store").addHandler(self._log)
-        self._resources = ""  # the SDK's folder
 
     def serve(self, connection: Connection) -> None:
         """Carry out commands until the other end closes."""
-        owner = os.getpid()
-        try:
-            with contextlib.suppress(EOFError, OSError):
-                while True:
-                    name, args, options = connection.recv()
-                    connection.send(attempt(getattr(self, name), *args, **options))
-        finally:
-            if os.getpid() == owner:  # a forked child leaves the parent's folder alone
-                shutil.rmtree(self._resources, ignore_errors=True)
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                name, args, options = connection.recv()
+                connection.send(attempt(getattr(self, name), *args, **options))
 
     def open(self, url: str, namespace: str, **options: Any) -> None:
         """Make the store."""
@@ -90,10 +85,9 @@ class Desk:
 
     def boot(self, zoho_url: str, **token: Any) -> dict[str, Any] | None:
         """Initialize the SDK with a token and the store, which exchanges or refreshes if need be."""
-        self._resources = self._resources or tempfile.mkdtemp(prefix="zts-sdk-")
         environment = DataCenter.Environment(zoho_url, f"{zoho_url}/oauth/v2/token", zoho_url)
         Initializer.initialize(
-            environment=environment, token=make_token(**token), store=self.store, resource_path=self._resources
+            environment=environment, token=make_token(**token), store=self.store, resource_path=os.environ[RESOURCES]
         )
         return describe(Initializer.initializer.token)
 

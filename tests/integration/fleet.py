@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from integration.desk import RESOURCES
 from integration.replies import Failure, Reply
 
 PATIENCE = 60.0
@@ -89,12 +90,16 @@ class Worker:
 
 
 class Fleet:
-    """Starts workers, and sees to it that none is left."""
+    """Starts workers, and sees to it that none is left.
 
-    def __init__(self) -> None:
+    Args:
+        folder: Where the workers' SDK may keep files; workers that are killed cannot tidy up after themselves.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self._control, theirs = socket.socketpair()
         command = [sys.executable, "-m", "integration.template", str(theirs.fileno())]
-        self._template = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=python_environment())
+        self._template = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=python_environment(folder))
         theirs.close()
         assert self._control.recv(1) == b"R", "the template process has not started"
         self._workers: list[Worker] = []
@@ -122,10 +127,14 @@ class Fleet:
         self._template.wait(10)
 
 
-def python_environment() -> dict[str, str]:
-    """Return an environment in which another Python finds what this one finds, and goes through no proxy."""
+def python_environment(folder: Path) -> dict[str, str]:
+    """Return an environment in which another Python finds what this one finds, and goes through no proxy.
+
+    Args:
+        folder: Where its SDK may keep files.
+    """
     folders = [str(Path(__file__).parent.parent), *map(os.path.abspath, sys.path)]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(folders), "NO_PROXY": "127.0.0.1"}
+    return os.environ | {"PYTHONPATH": os.pathsep.join(folders), "NO_PROXY": "127.0.0.1", RESOURCES: str(folder)}
 
 
 def start_all(workers: Sequence[Worker], name: str, /, *args: Any, **options: Any) -> None:

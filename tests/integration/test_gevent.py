@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,14 +27,14 @@ GREENLETS = 50
 
 
 @pytest.fixture
-def start_greenlets(site: Site) -> Iterator[StartGreenlets]:
+def start_greenlets(site: Site, tmp_path: Path) -> Iterator[StartGreenlets]:
     """Start gevent workers that do not outlive the test."""
     started = []
 
     def start(record_id: str, zoho_url: str = "-", seconds: float = 0.0) -> subprocess.Popen[str]:
         where = [site.server.url, site.namespace, zoho_url, record_id]
         command = [sys.executable, "-m", "integration.greenlets", *where, str(GREENLETS), str(seconds)]
-        process = subprocess.Popen(command, env=python_environment(), stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env=python_environment(tmp_path), stdout=subprocess.PIPE, text=True)
         started.append(process)
         return process
 
