@@ -22,6 +22,9 @@ class Commit(NamedTuple):
     keys: list[str]
     args: list[str | int]
 
+    def __repr__(self) -> str:
+        return f"Commit(keys={self.keys!r}, ...)"
+
 
 class CommitBuilder:
     """Lowers changes to commands.

@@ -17,7 +17,7 @@ SPENT = "spent"
 """Stands among the fields for the refresh token that a lease was given to spend."""
 
 
-@dataclass
+@dataclass(repr=False)  # it holds tokens
 class Wish:
     """What one save wants, the same in all its attempts.
 

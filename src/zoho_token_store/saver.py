@@ -29,7 +29,7 @@ FAR_MS = 10 * 365 * 86_400_000
 """An expiry further away than this is taken as this far."""
 
 
-@dataclass
+@dataclass(repr=False)  # it holds tokens
 class Save:
     """One save, until it is stored.
 

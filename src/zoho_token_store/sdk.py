@@ -38,6 +38,9 @@ class Carried(NamedTuple):
     lease: Lease | None
     spent: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Carried(record={self.record!r}, lease={self.lease!r}, ...)"
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy of a token, or one sent to another process, brings back nothing: a lease is for one object.
         return _nothing, ()
