@@ -10,8 +10,11 @@ from __future__ import annotations
 try:
     from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
     from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
+    from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
     from zohocrmsdk.src.com.zoho.crm.api.exception.sdk_exception import SDKException
+    from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
     from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
+    from zohocrmsdk.src.com.zoho.crm.api.util.utility import Utility
 except ImportError as error:
     raise ImportError(
         "zoho_token_store needs the Zoho CRM SDK 5.0 to 8.0, and none could be imported. Install the one that your"
@@ -19,4 +22,4 @@ except ImportError as error:
         " 'zcrmsdk' and zohocrmsdk2 releases have another store interface and are not supported."
     ) from error
 
-__all__ = ["OAuthToken", "SDKException", "TokenStore", "UserSignature"]
+__all__ = ["DataCenter", "Initializer", "OAuthToken", "SDKException", "TokenStore", "UserSignature", "Utility"]
