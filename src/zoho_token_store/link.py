@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ except ImportError:
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import Connections
-from zoho_token_store.errors import ConfigurationError, StoreUnavailable
+from zoho_token_store.errors import ConfigurationError, StoreClosed, StoreUnavailable
 from zoho_token_store.script import Script
 from zoho_token_store.stats import Stats
 
@@ -29,6 +30,9 @@ COMMANDS = ("eval", "evalsha", "xadd", "xread", "xrevrange", "zadd", "zrangebyle
 
 BLOCK_MS = 1000
 """Longest time that one blocking read takes, ms."""
+
+LINE_TIMEOUT = BLOCK_MS / 1000 + 0.5
+"""Longest time that a :class:`Line` waits for an answer, seconds."""
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
@@ -51,6 +55,7 @@ class RedisLink:
     """
 
     def __init__(self, client: redis.Redis, budget: float, clock: SystemClock, stats: Stats) -> None:
+        self._client = client
         self._budget = budget
         self._clock = clock
         self._stats = stats
@@ -82,6 +87,10 @@ class RedisLink:
             self._blocking.use(self._blocking.timeout, _ask, *read)
         except (redis.RedisError, OSError):
             self._clock.sleep(_LONGEST_PAUSE * random.random())  # noqa: S311 - spreads load, guards nothing
+
+    def line(self) -> Line:
+        """Return a connection of its own with the same settings."""
+        return Line(self._client)
 
     def ping(self) -> None:
         """Have Redis answer once.
@@ -146,6 +155,50 @@ class RedisLink:
             if error.passing or not isinstance(error.cause, redis.ResponseError):
                 raise
             return None
+
+
+class Line:
+    """One connection for one thread that blocks on it, and that another thread may hang up.
+
+    Nothing is tried again: what goes wrong is what the caller wants to know.
+
+    Args:
+        client: Whose settings are used.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._connections = Connections(client, LINE_TIMEOUT)
+        self._closed = False
+        self._connection: Any = None
+
+    def ask(self, *command: str | int) -> Any:
+        """Send one command and return the answer; connects if need be.
+
+        Raises:
+            StoreClosed: The line was hung up.
+            redis.RedisError: Whatever went wrong.
+        """
+        return self._connections.use(LINE_TIMEOUT, self._exchange, *command)
+
+    def close(self) -> None:
+        """Hang up: who waits for an answer gets an error at once."""
+        self._closed = True
+        self._connections.close()
+        if self._connection:
+            with contextlib.suppress(Exception):  # its thread may be closing it at this moment
+                self._connection.disconnect()
+
+    def reset_after_fork(self) -> None:
+        """Leave the parent's connection to the parent."""
+        self._connections.reset_after_fork()
+        self._connection = None
+
+    def _exchange(self, connection: Any, *command: str | int) -> Any:
+        self._connection = connection
+        connection.connect()
+        if self._closed:  # meanwhile: there was nothing to hang up
+            raise StoreClosed
+        return _ask(connection, *command)
 
 
 def _ask(connection: Any, *command: str | int) -> Any:
