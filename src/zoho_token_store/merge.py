@@ -133,7 +133,14 @@ def apply(wish: Wish, record: TokenRecord, fence: int, skipped: Collection[str],
         meta=record.meta if book is record.bookkeeping() else book.pack(),
         access=_access(wish, record, after, late),
     )
+    if (after.access != record.access or _credentials(after) != _credentials(record)) and after.rejected:
+        after = after._replace(rejected=None)
     return Merged(after, late)
+
+
+def _credentials(record: TokenRecord) -> tuple[str | None, ...]:
+    """Return what Zoho's refusal was about."""
+    return record.client_id, record.client_secret, record.refresh_token, record.grant_token, record.redirect_url
 
 
 def _refresh_token(
@@ -152,7 +159,7 @@ def _refresh_token(
     superseded = book.old_refresh
     if record.refresh_token is not None:
         superseded = _remember(superseded, digest("refresh", record.refresh_token))
-    others = _pack_spares([spare for spare in spares if spare != token])
+    others = _pack_spares([spare for spare in spares if spare not in (token, wish.spent)])
     return record._replace(refresh_token=token, spares=others), replace(
         book, refresh_fence=fence, old_refresh=superseded
     )
@@ -182,7 +189,9 @@ def _access(wish: Wish, before: TokenRecord, after: TokenRecord, late: bool) -> 
         return stored
     if before.refresh_token != after.refresh_token:
         return offered
-    if late and stored is not None and stored.expires_ms >= offered.expires_ms:
+    # A record remembers only its last few operations, so a late save may be the repeat of one that was written, whose
+    # access token has since been rejected: it never fills a gap. At worst that costs one refresh.
+    if late and (stored is None or stored.expires_ms >= offered.expires_ms):
         return stored
     return offered
 
@@ -243,5 +252,6 @@ def fold(stays: TokenRecord, goes: TokenRecord) -> TokenRecord:
         schema=max(stays.schema, goes.schema, key=int),
         fence=max(stays.fence, goes.fence, key=int),
         meta=book.pack(),
+        rejected=newer.rejected,
         access=newer.access or (older.access if older.refresh_token in (None, newer.refresh_token) else None),
     )

@@ -270,7 +270,12 @@ class Invariants:
         """Check, at each request, that the fleet does not hammer a Zoho that refuses."""
         if self.world.faults.any():
             return
-        failed = [other for other in self.world.zoho.calls[:-1] if other.spent == call.spent]
+        # A cool-down ends with the record: its deletion is something new that the user did, and whoever then comes with
+        # a credential of it logs in anew. Only what was tried since counts.
+        kind = "grant" if call.spent in self.world.zoho.codes else "refresh"
+        deleted_us = self.buried.get(pointer(kind, call.spent), 0)
+        earlier = (other for other in self.world.zoho.calls[:-1] if other.started_us >= deleted_us)
+        failed = [other for other in earlier if other.spent == call.spent]
         last = failed[-ATTEMPTS:]
         gaps_us = [later.started_us - other.started_us for other, later in pairwise(last)]
         if max(gaps_us, default=0) > FORGOTTEN_US:

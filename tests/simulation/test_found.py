@@ -18,6 +18,8 @@ FOUND = {
     "rejection-lossy-10055": "a rejected access token came back with a save that had been kept",
     "direct_saves-lossy-20193": "a request that came late brought a deleted token back",
     "refresh_token-quiet-20006": "a save that was refused left its lease, and others waited for it to run out",
+    "rejection-stormy-80075": "a rejected access token came back with a repeat that the record had forgotten",
+    "everything-quiet-80086": "the invariant held a login after a deletion to the cool-down of the deleted record",
 }
 
 

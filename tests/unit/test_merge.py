@@ -136,6 +136,12 @@ class TestAccessTokens:
         assert saved(record, 150, access=NEW).access == NEW
         assert saved(saved(record, 300, access=NEW), 250, access=OLD).access == NEW
 
+    def test_a_late_one_fills_no_gap(self) -> None:
+        """A late save may be a repeat that the record has forgotten, and its access token rejected since."""
+        record = saved(record_of(), 200, access=OLD)._replace(access=None)
+        assert saved(record, 150, access=NEW).access is None
+        assert saved(record, 300, access=NEW).access == NEW
+
     def test_one_of_another_grant_is_not_stored(self) -> None:
         """An access token that was got with a superseded refresh token does not replace the new login's."""
         record = saved(record_of("r2"), 200, access=OLD)
