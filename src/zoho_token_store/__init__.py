@@ -6,6 +6,8 @@ from zoho_token_store.errors import (
     CorruptRecord,
     InvalidToken,
     RefreshFailing,
+    RefreshRejected,
+    RefreshThrottled,
     RefreshTimeout,
     StoreClosed,
     StoreUnavailable,
@@ -14,6 +16,7 @@ from zoho_token_store.errors import (
     TokenStoreError,
     UnsupportedSchema,
 )
+from zoho_token_store.options import NearCache
 from zoho_token_store.store import RedisTokenStore
 
 __all__ = [
@@ -21,8 +24,11 @@ __all__ = [
     "ConfigurationError",
     "CorruptRecord",
     "InvalidToken",
+    "NearCache",
     "RedisTokenStore",
     "RefreshFailing",
+    "RefreshRejected",
+    "RefreshThrottled",
     "RefreshTimeout",
     "StoreClosed",
     "StoreUnavailable",

@@ -16,6 +16,10 @@ EVENTS_KEPT = 10_000
 """About how many events a namespace remembers."""
 
 
+NOTHING_NEW = ("invalidated", "rejected")
+"""Events that bring nothing to refresh with: they end no lease, and above all no cool-down."""
+
+
 class Commit(NamedTuple):
     """Keys and arguments of ``commit-1.lua``."""
 
@@ -81,10 +85,17 @@ class CommitBuilder:
         self._point_user(change, scope)
         # The id stands in every event, and a secret in none.
         record_id = after.id if after else change.before[0].id
-        self._write(keys.events, "XADD", "MAXLEN", "~", EVENTS_KEPT, "*", "event", change.event, "id", record_id)
+        self._tell("created" if not change.before and change.event != "restored" else change.event, record_id)
+        for record in change.before[1:]:
+            self._tell("merged", record.id)
+
+    def _tell(self, event: str, record_id: str) -> None:
+        self._write(self._keys.events, "XADD", "MAXLEN", "~", EVENTS_KEPT, "*", "event", event, "id", record_id)
 
     def _end_leases(self, change: Change, scope: _Scope) -> None:
         """End the lease of every record and credential that this is about, and wake who waits for it."""
+        if change.event in NOTHING_NEW:
+            return
         names = {record.id for record in change.before} | scope.made
         owner, fence = "", 0
         if change.lease:
@@ -111,6 +122,8 @@ class CommitBuilder:
             self._write(keys.expiring, "ZREM", after.id)
         if before is None:
             self._write(keys.ids, "ZADD", 0, after.id)
+        elif before.refresh_token != after.refresh_token and not change.lease:
+            self._write(keys.calls(after.id), "DEL")  # a new login: Zoho counts for each refresh token
         if after.access is None:
             self._write(access, "DEL")
         elif before is None or after.access != before.access:

@@ -11,6 +11,8 @@
         ├── AmbiguousToken          one user name under several clients, and no client id to choose by
         ├── RefreshTimeout          another worker was to refresh, and nobody has within the wait time
         ├── RefreshFailing          several refreshes in a row have failed; the fleet cools down
+        ├── RefreshThrottled        Zoho, or the fleet's own budget, allows no more access tokens for now
+        ├── RefreshRejected         Zoho has refused the credentials for good
         ├── StoreUnavailable        Redis did not answer within the operation budget
         ├── StoreClosed             the store was closed
         ├── UnsupportedSchema       written by a newer release that this one does not understand
@@ -78,8 +80,8 @@ class InvalidToken(TokenStoreError):
 class _RecordError(TokenStoreError):
     """An error about one record; ``record_id`` is its id, or None when only a credential was given."""
 
-    def __init__(self, message: str, record_id: str | None) -> None:
-        super().__init__(message if record_id is None else f"{message} (record {record_id})")
+    def __init__(self, message: str, record_id: str | None, *, cause: BaseException | None = None) -> None:
+        super().__init__(message if record_id is None else f"{message} (record {record_id})", cause=cause)
         self.record_id = record_id
 
 
@@ -122,15 +124,39 @@ class RefreshTimeout(_RecordError):
 
 
 class RefreshFailing(_RecordError):
-    """Several refreshes in a row have ended without a token; the fleet asks again after a pause.
+    """The last refreshes have ended without a token; the fleet asks again after a pause.
+
+    Attributes:
+        retry_at: When the next refresh will be tried, seconds since the epoch by this machine's clock.
+    """
+
+    def __init__(self, record_id: str | None, retry_at: float, *, cause: BaseException | None = None) -> None:
+        super().__init__("the last refreshes have failed; the fleet cools down before the next", record_id, cause=cause)
+        self.retry_at = retry_at
+
+
+class RefreshThrottled(_RecordError):
+    """No more access tokens for now: Zoho has said so, or the fleet has used up its own budget.
 
     Attributes:
         retry_at: When the next refresh will be tried, seconds since the epoch by this machine's clock.
     """
 
     def __init__(self, record_id: str | None, retry_at: float) -> None:
-        super().__init__("the last refreshes have failed; the fleet cools down before the next", record_id)
+        super().__init__("no more access tokens for now; the fleet asks again later", record_id)
         self.retry_at = retry_at
+
+
+class RefreshRejected(_RecordError):
+    """Zoho has refused the credentials for good; the fleet does not ask again until something new is saved.
+
+    Attributes:
+        reason: What Zoho said, such as ``invalid_code`` or ``invalid_client``.
+    """
+
+    def __init__(self, record_id: str | None, reason: str) -> None:
+        super().__init__(f"Zoho has refused the credentials: {reason}", record_id)
+        self.reason = reason
 
 
 class StoreUnavailable(TokenStoreError):

@@ -9,17 +9,21 @@ from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import (
     AmbiguousToken,
     RefreshFailing,
+    RefreshRejected,
+    RefreshThrottled,
     RefreshTimeout,
     TokenDeleted,
     TokenNotFound,
+    TokenStoreError,
     UnsupportedSchema,
 )
 from zoho_token_store.lease import Flights, HeldLeases, Lease, Owners
+from zoho_token_store.margin import Margin
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import Options
-from zoho_token_store.recent import Recent
-from zoho_token_store.record import TokenRecord
-from zoho_token_store.repository import (
+from zoho_token_store.question import (
+    FAILED,
+    THROTTLED,
     Answer,
     Contradicts,
     Failing,
@@ -29,10 +33,13 @@ from zoho_token_store.repository import (
     Moved,
     Question,
     Redirect,
-    Repository,
+    Refused,
     Schema,
     Wait,
 )
+from zoho_token_store.recent import Recent
+from zoho_token_store.record import TokenRecord
+from zoho_token_store.repository import Repository
 from zoho_token_store.search import Search, Subject
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
@@ -51,11 +58,13 @@ class Found(NamedTuple):
 
     Attributes:
         record: The record; None if there is none yet, and the caller holds the lease to make it.
-        lease: The lease to refresh it; None if its access token may be used.
+        lease: The lease to refresh it; None if its access token may be used, or if there is neither.
+        attempts: How many leases there have been since the last save, this one included.
     """
 
     record: TokenRecord | None
     lease: Lease | None
+    attempts: int = 0
 
 
 class Finder:
@@ -88,22 +97,33 @@ class Finder:
         self._flights = Flights()
         self._hints: Recent[tuple[tuple[str, ...], str | None], tuple[str, tuple[str, ...]]] = Recent(HINTS)
 
-    def by_id(self, record_id: str) -> Found:
+    def by_id(self, record_id: str, margin: Margin) -> Found:
         """Find a record by its id.
+
+        Args:
+            record_id: The id.
+            margin: How long before its end an access token is due.
 
         Raises:
             TokenNotFound: Never seen, unless the caller shall make it then (``on_missing_id="none"``).
             TokenDeleted: Deleted.
         """
-        claims = self._options.on_missing_id == "none"
-        question = Question(record_id, record_id, self._owners.this_thread(), self._owners.nonce(), claims=claims)
+        claims = self._options.on_missing_id == "none" and self._options.refresh == "sdk"
+        owner, nonce = self._asker()
+        question = Question(record_id, record_id, owner, nonce, margin, claims=claims)
         lease, answer = self._follow(question)
         if isinstance(answer, (Fresh, Leased)):
             return self._found(lease, question.owner, answer)
+        if self._options.on_missing_id == "none":
+            return Found(None, None)  # a store that refreshes by itself has nothing to spend for such an id
         raise TokenNotFound(record_id)
 
-    def by_data(self, data: TokenData) -> Found | None:
+    def by_data(self, data: TokenData, margin: Margin) -> Found | None:
         """Find a record by what a caller's token says: its id first.
+
+        Args:
+            data: What it says.
+            margin: How long before its end an access token is due.
 
         Returns:
             None if there is no such record, and no credential by which one could be made.
@@ -113,12 +133,22 @@ class Finder:
             AmbiguousToken: A user name under several clients, and no client id.
         """
         if data.id is not None:
-            owner = self._owners.this_thread()
-            question = Question(data.id, data.id, owner, self._owners.nonce(), data.client_id or "")
+            owner, nonce = self._asker()
+            question = Question(data.id, data.id, owner, nonce, margin, data.client_id or "")
             lease, answer = self._follow(question)
             if isinstance(answer, (Fresh, Leased)):
                 return self._found(lease, owner, answer)
-        return self._by_selectors(data)
+        return self._by_selectors(data, margin)
+
+    def _asker(self) -> tuple[str, str]:
+        """Return the names of who asks and of the operation.
+
+        Whoever asks anew while it holds a lease has failed to refresh: that is how the SDK's threads are told from
+        others. A store that refreshes by itself says so when it fails, and its threads go on asking meanwhile: there
+        each operation is an owner of its own.
+        """
+        nonce = self._owners.nonce()
+        return nonce if self._options.refresh == "managed" else self._owners.this_thread(), nonce
 
     def _follow(self, question: Question) -> tuple[str, Answer]:
         """Ask for a record by its id, through redirects; return the name of its lease with the answer."""
@@ -130,16 +160,18 @@ class Finder:
             raise TokenDeleted(question.record_id)
         return question.lease, answer
 
-    def _by_selectors(self, data: TokenData) -> Found | None:
+    def _by_selectors(self, data: TokenData, margin: Margin) -> Found | None:
         search = Search(data)
         if not search.names:
             return None
         asked = (search.names, data.client_id)
-        owner, nonce, client_id = self._owners.this_thread(), self._owners.nonce(), data.client_id or ""
+        owner, nonce = self._asker()
+        client_id = data.client_id or ""
         hint = self._hints.get(asked)
         if hint:
             record_id, values = hint
-            answer = self._ask(Question(record_id, record_id, owner, nonce, client_id, False, search.names, values))
+            question = Question(record_id, record_id, owner, nonce, margin, client_id, False, search.names, values)
+            answer = self._ask(question)
             if isinstance(answer, (Fresh, Leased)):
                 return self._found(record_id, owner, answer)
         search.seen(self._read(search.names))
@@ -148,7 +180,8 @@ class Finder:
             if subject is None:
                 return None
             name, claims = subject
-            answer = self._ask(Question(name, name, owner, nonce, client_id, claims, search.names, search.values))
+            question = Question(name, name, owner, nonce, margin, client_id, claims, search.names, search.values)
+            answer = self._ask(question)
             if isinstance(answer, (Fresh, Leased)):
                 if not claims:
                     # Redis compares the pointers again, so that a warm look-up is one round trip.
@@ -185,13 +218,23 @@ class Finder:
         if isinstance(answer, Wait):
             answer = self._wait(question, answer, started)
         if isinstance(answer, Failing):
-            self._stats.count("failing")
-            retry_at = self._repository.server_clock.to_here_ms(answer.retry_ms) / 1000
-            log.warning("the last refreshes of %s have failed; cooling down", question.lease)
-            raise RefreshFailing(_record_id(question), retry_at)
+            raise self._failing(question, answer)
+        if isinstance(answer, Refused):
+            raise RefreshRejected(_record_id(question), answer.code)
         if isinstance(answer, Schema):
             raise UnsupportedSchema(_record_id(question), answer.schema)
         return answer
+
+    def _failing(self, question: Question, answer: Failing) -> TokenStoreError:
+        """Return the error of a look-up that the fleet's cool-down ends."""
+        self._stats.count("failing")
+        retry_at = self._repository.server_clock.to_here_ms(answer.retry_ms) / 1000
+        if answer.reason == THROTTLED:
+            return RefreshThrottled(_record_id(question), retry_at)
+        if answer.reason in ("", FAILED):
+            log.warning("the last refreshes of %s have failed; cooling down", question.lease)
+            return RefreshFailing(_record_id(question), retry_at)
+        return RefreshRejected(_record_id(question), answer.reason)
 
     def _wait(self, question: Question, answer: Answer, started: float) -> Answer:
         """Wait until the answer is another; of this process's threads that wait for one lease, one asks Redis."""
@@ -229,9 +272,9 @@ class Finder:
         if answer.attempts > 1:
             self._stats.count("takeovers")
             log.warning("taking over the refresh of %s: %d leases without a save", lease.name, answer.attempts - 1)
-        if answer.record is None:
+        if answer.record is None and self._options.refresh == "sdk":
             self._owners.claim(lease)
-        return Found(answer.record, lease)
+        return Found(answer.record, lease, answer.attempts)
 
     def _read(self, names: tuple[str, ...]) -> tuple[str, ...]:
         snapshot = Snapshot()

@@ -14,6 +14,31 @@ USABLE = 6.0
 """Seconds that a token must have left to be handed out: the SDK's five and one to get there."""
 
 
+MANAGED_LEASE = 3.0
+"""Default life of a lease that the store itself renews while it is needed: the dead are replaced sooner."""
+
+
+@dataclass(frozen=True)
+class NearCache:
+    """How much a process keeps for itself, and for how long.
+
+    Attributes:
+        entries: How many look-ups it remembers the answers of.
+        max_age: How old an answer may grow before Redis is asked again, seconds.
+        outage_ttl: How long tokens are handed out while Redis is away, seconds: a deletion elsewhere cannot be seen
+            meanwhile.
+    """
+
+    entries: int = 10_000
+    max_age: float = 300.0
+    outage_ttl: float = 300.0
+
+    def __post_init__(self) -> None:
+        check_count("near_cache.entries", self.entries, 1, 10_000_000)
+        check_seconds("near_cache.max_age", self.max_age, 0.001, 86400)
+        check_seconds("near_cache.outage_ttl", self.outage_ttl, 0, 86400)
+
+
 @dataclass(frozen=True)
 class Options:
     """How a store behaves; all times in seconds.
@@ -21,7 +46,8 @@ class Options:
     Attributes:
         freshness_margin: How long before its expiry an access token is due for refresh. Never more than half of the
             life that the token had when it was saved, and never less than 6.
-        lease_ttl: How long a worker may take to refresh before another is elected.
+        lease_ttl: How long a worker may take to refresh before another is elected. With ``refresh="managed"`` 3 by
+            default, and renewed while the refresh goes on.
         wait_timeout: How long a call waits for another worker's refresh; at least twice ``lease_ttl``.
         operation_timeout: The budget of one exchange with Redis, its retries included.
         retention: Life of a refreshable record since it was last saved; None keeps it until it is deleted.
@@ -29,6 +55,16 @@ class Options:
         tombstone_ttl: How long a deleted record is remembered as deleted.
         on_missing_id: ``"raise"`` or ``"none"``: what ``find_token_by_id`` does for an id that was never seen. With
             ``"none"`` the first caller is expected to make that record, and others wait for it.
+        refresh: Who asks Zoho for access tokens: ``"sdk"``, which the store elects a worker for, or ``"managed"``: the
+            store itself, ahead of time and in the background, so that the SDK never does.
+        refresh_ahead: How long before its expiry a token is refreshed in the background, at most; never more than a
+            tenth of its life, and never less than 10 (with ``refresh="managed"``, as all below).
+        request_timeout: How long one refresh may take, its calls to Zoho and their repetition together.
+        refresh_budget: How many calls to Zoho the whole fleet makes for one record in ``refresh_window``.
+        refresh_window: See there. Zoho gives 10 access tokens in 600 seconds.
+        environment: The ``DataCenter.Environment`` of tokens with an API domain that the SDK does not know, in a
+            process without an ``Initializer``.
+        near_cache: True, or a :class:`NearCache`: keep tokens in the process, so that look-ups need no Redis.
     """
 
     freshness_margin: float = 30.0
@@ -39,6 +75,13 @@ class Options:
     default_access_ttl: float = 3600.0
     tombstone_ttl: float = 86400.0
     on_missing_id: str = "raise"
+    refresh: str = "sdk"
+    refresh_ahead: float = 300.0
+    request_timeout: float = 10.0
+    refresh_budget: int = 9
+    refresh_window: float = 600.0
+    environment: object = None
+    near_cache: bool | NearCache = False
 
     def __post_init__(self) -> None:
         self._check_range("freshness_margin", 0, 86400)
@@ -51,13 +94,35 @@ class Options:
             self._check_range("retention", self.default_access_ttl, 10 * 365 * 86400, "at least default_access_ttl")
         if self.on_missing_id not in ("raise", "none"):
             raise ConfigurationError("on_missing_id", 'must be "raise" or "none"')
+        if self.refresh not in ("sdk", "managed"):
+            raise ConfigurationError("refresh", 'must be "sdk" or "managed"')
+        self._check_range("refresh_ahead", 10, 86400)
+        self._check_range("request_timeout", 0.1, 3600)
+        if self.refresh == "managed":  # else nobody waits for it
+            self._check_range("request_timeout", 0.1, self.wait_timeout, "at most wait_timeout")
+        check_count("refresh_budget", self.refresh_budget, 1, 1000)
+        self._check_range("refresh_window", 1, 86400)
+        if self.environment is not None and not isinstance(getattr(self.environment, "accounts_url", None), str):
+            raise ConfigurationError("environment", "must be a DataCenter.Environment of the Zoho CRM SDK")
+        if not isinstance(self.near_cache, (bool, NearCache)):
+            raise ConfigurationError("near_cache", "must be True, False or a NearCache")
 
     def _check_range(self, name: str, least: float, most: float, why: str = "") -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ConfigurationError(name, "must be a number of seconds")
-        if not least <= value <= most:
-            raise ConfigurationError(name, f"must be {least:g} to {most:g} seconds{why and f' ({why})'}")
+        check_seconds(name, getattr(self, name), least, most, why)
+
+
+def check_seconds(name: str, value: object, least: float, most: float, why: str = "") -> None:
+    """Raise ConfigurationError unless a value is a number of seconds within limits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigurationError(name, "must be a number of seconds")
+    if not least <= value <= most:
+        raise ConfigurationError(name, f"must be {least:g} to {most:g} seconds{why and f' ({why})'}")
+
+
+def check_count(name: str, value: object, least: int, most: int) -> None:
+    """Raise ConfigurationError unless a value is a whole number within limits."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigurationError(name, f"must be a whole number from {least} to {most}")
 
 
 OPTION_NAMES = tuple(option.name for option in fields(Options))
@@ -75,4 +140,6 @@ def make_options(given: dict[str, object]) -> Options:
     for name in given:
         if name not in OPTION_NAMES:
             raise ConfigurationError(name, f"unknown option; there are {', '.join(OPTION_NAMES)}")
+    if given.get("refresh") == "managed":
+        given = {"lease_ttl": MANAGED_LEASE, **given}
     return Options(**given)  # type: ignore[arg-type]  # checked by __post_init__

@@ -6,7 +6,7 @@ made from a stale view is made anew instead of being written.
 
 from __future__ import annotations
 
-from zoho_token_store.change import Change, user_tombstone
+from zoho_token_store.change import Change, credential_pointers, user_entry, user_tombstone
 from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
 from zoho_token_store.keyspace import client_digest, pointer, read_user_pointer, tombstone
 from zoho_token_store.match import named_record, selectors
@@ -86,7 +86,7 @@ def plan_refresh(wish: Wish, now_ms: int) -> Change | None:
         The change; None if the save is more than that.
     """
     record, access, lease = wish.baseline, wish.access, wish.lease
-    if record is None or access is None or wish.intended or wish.spent or not record.refreshable:
+    if record is None or access is None or wish.intended or wish.spent or not record.refreshable or record.rejected:
         return None
     if record.id != wish.data.id or record.schema != _SCHEMA or (lease and lease.name != record.id):
         return None
@@ -124,6 +124,54 @@ def plan_invalidation(record_id: str, access_token: str | None, snapshot: Snapsh
     _check_schema(record)
     after = record._replace(access=None, rev=record.next_rev(), ops=record.next_ops(now_ms))
     return Change("invalidated", (record,), after)
+
+
+def plan_rejection(record: TokenRecord, code: str, snapshot: Snapshot, now_ms: int) -> Change | None:
+    """Plan to note that Zoho has refused a record's credentials for good.
+
+    Args:
+        record: The record as it was when they were offered.
+        code: What Zoho said.
+        snapshot: What is stored.
+        now_ms: Redis's time, ms.
+
+    Returns:
+        The change; None if something was saved since, which Zoho may take.
+    """
+    stored = snapshot.record(record.id)
+    if stored is None or stored.rev != record.rev:
+        return None
+    after = stored._replace(rejected=code, rev=stored.next_rev(), ops=stored.next_ops(now_ms))
+    return Change("rejected", (stored,), after)
+
+
+def plan_restoration(record: TokenRecord, snapshot: Snapshot, now_ms: int) -> Change | None:
+    """Plan to give a record back that Redis has lost, as a whole or in its newest state.
+
+    Args:
+        record: The record as this process has seen it last.
+        snapshot: What is stored.
+        now_ms: Redis's time, ms.
+
+    Returns:
+        The change; None if what is stored is as new, or if the record or one of its credentials is known otherwise.
+    """
+    if snapshot.string(tombstone(record.id)):
+        return None
+    access = record.access if record.access and record.access.expires_ms > now_ms else None
+    stored = snapshot.record(record.id)
+    if stored is not None:
+        if int(stored.fence) >= int(record.fence):
+            return None
+        after = record._replace(rev=str(max(int(stored.rev), int(record.rev)) + 1), access=access)
+        return Change("restored", (stored,), after, notes=("restored",))
+    names = credential_pointers(record)
+    entry = user_entry(record)
+    known = entry is not None and read_user_pointer(snapshot.string(entry[0])).get(entry[1])
+    if known or any([snapshot.string(each) for name in sorted(names) for each in (name, tombstone(name))]):
+        return None
+    after = record._replace(rev=str(max(int(record.rev) + 1, now_ms * 1000)), access=access)
+    return Change("restored", (), after, notes=("restored",))
 
 
 def _follow(record_id: str, snapshot: Snapshot) -> TokenRecord | None:

@@ -113,6 +113,8 @@ class TokenRecord(NamedTuple):
         ops: When it was last written, ms by Redis's clock, and the names of the last operations, so that a repeat of
             one is known as such: ``"<ms> <nonce> ..."``.
         meta: :class:`Bookkeeping` in its stored form.
+        rejected: What Zoho said when it refused the record's credentials for good; None as long as it has not. It is
+            not asked again until something new is saved.
         access: None when there is no live access token.
     """
 
@@ -130,6 +132,7 @@ class TokenRecord(NamedTuple):
     fence: str = "0"
     ops: str | None = None
     meta: str | None = None
+    rejected: str | None = None
     access: Access | None = None
 
     def __repr__(self) -> str:
@@ -178,7 +181,7 @@ class TokenRecord(NamedTuple):
         return spares
 
 
-_STORED = (*DURABLE, "spares", "schema", "rev", "fence", "ops", "meta")
+_STORED = (*DURABLE, "spares", "schema", "rev", "fence", "ops", "meta", "rejected")
 
 
 def stored_fields(record: TokenRecord) -> dict[str, str]:

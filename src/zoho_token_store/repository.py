@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
 
 from zoho_token_store.change import Change
 from zoho_token_store.clock import ServerClock, SystemClock
 from zoho_token_store.commit import EVENTS_KEPT, Commit
-from zoho_token_store.errors import CorruptRecord
 from zoho_token_store.keyspace import Keyspace, pointer, tombstone
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
 from zoho_token_store.options import USABLE, Options
+from zoho_token_store.question import Answer, Fresh, Pause, Question, Wait, read_answer
 from zoho_token_store.recent import Recent
 from zoho_token_store.record import SCHEMA, TokenRecord, read_record, unpack_access
-from zoho_token_store.script import COMMIT, FIND, PAGE, READ, REFRESH, RELEASE
+from zoho_token_store.script import COMMIT, FIND, PAGE, READ, REFRESH, RELEASE, RENEW
 from zoho_token_store.snapshot import Snapshot
 
 ATTEMPTS = 3
@@ -27,105 +26,11 @@ LONGEST_PAUSE_MS = 60_000
 SEEN = 1024
 """How many records a process keeps to compare revisions by."""
 
-
-class Fresh(NamedTuple):
-    """A record with an access token that may be used."""
-
-    record: TokenRecord
+_USABLE_MS = int(USABLE * 1000)
 
 
-class Leased(NamedTuple):
-    """The caller is the one to refresh.
-
-    Attributes:
-        fence: Of the lease.
-        attempts: How many leases there have been since the last save, this one included.
-        record: None when there is none yet.
-    """
-
-    fence: int
-    attempts: int
-    record: TokenRecord | None
-
-
-class Wait(NamedTuple):
-    """Another refreshes.
-
-    Attributes:
-        left_ms: Life left of its lease.
-        wake_id: The last entry of the wake stream.
-    """
-
-    left_ms: int
-    wake_id: str
-
-
-class Failing(NamedTuple):
-    """The fleet cools down until ``retry_ms`` by Redis's clock."""
-
-    retry_ms: int
-
-
-class Redirect(NamedTuple):
-    """The record was merged into another."""
-
-    record_id: str
-
-
-class Moved(NamedTuple):
-    """The pointers lead elsewhere; these are their values now."""
-
-    values: list[str]
-
-
-class Schema(NamedTuple):
-    """The record has a schema that this release does not understand."""
-
-    schema: str
-
-
-class Missing(NamedTuple):
-    """There is no such record."""
-
-
-class Gone(NamedTuple):
-    """It was deleted."""
-
-
-class Contradicts(NamedTuple):
-    """It belongs to another client."""
-
-
-Answer = Fresh | Leased | Wait | Failing | Redirect | Moved | Schema | Missing | Gone | Contradicts
-
-
-class Question(NamedTuple):
-    """One look-up, the same in all its attempts.
-
-    Attributes:
-        record_id: Of the record; for a claim, the same as ``lease``, under which no record can be.
-        lease: What the lease is on: the record id, or a credential's pointer name.
-        owner: Who asks.
-        nonce: Which operation asks.
-        client_id: The caller's, "" for none.
-        claims: Whether a missing record is one that the caller will make.
-        pointers: Names of the pointers that led here.
-        values: What the caller saw in them.
-    """
-
-    record_id: str
-    lease: str
-    owner: str
-    nonce: str
-    client_id: str = ""
-    claims: bool = False
-    pointers: Sequence[str] = ()
-    values: Sequence[str] = ()
-
-    @property
-    def tombstone(self) -> str:
-        """Whose deletion ends this look-up: a spent grant code stays spent, a refresh token may log in again."""
-        return f"{self.lease}:again" if self.lease.startswith("refresh:") else self.lease
+class LeaseLost(Exception):
+    """A lease has run out, or passed to another; whoever held it asks anew."""
 
 
 class Repository:
@@ -142,9 +47,9 @@ class Repository:
         self._link = link
         self.keys = keys
         self.server_clock = ServerClock(clock)
-        self._margins = (int(options.freshness_margin * 1000), int(USABLE * 1000), SCHEMA)
+        self._lease_ms = lease_ms = int(options.lease_ttl * 1000)
+        self._budget = (options.refresh_budget, int(options.refresh_window * 1000))
         wake_ms = int((options.lease_ttl + options.wait_timeout) * 2000)
-        lease_ms = int(options.lease_ttl * 1000)
         self._terms = f"{lease_ms} {wake_ms} {ATTEMPTS} {PAUSE_MS} {LONGEST_PAUSE_MS}"
         self._seen: Recent[str, TokenRecord] = Recent(SEEN)
 
@@ -155,18 +60,19 @@ class Repository:
             StoreUnavailable: See :meth:`RedisLink.run`.
             CorruptRecord: What is stored was changed by something else.
         """
-        record_id, lease, owner, nonce, client_id, claims, pointers, values = question
+        record_id, lease, owner, nonce, margin, client_id, claims, pointers, values = question
         keys = self.keys.found_by(record_id, lease, question.tombstone)
         if pointers:
             keys += [self.keys.key(name) for name in pointers]
         seen = self._seen.get(record_id)
         rev = seen.rev if seen else ""
-        request = (*self._margins, rev, client_id, owner, nonce, "lease" if claims else "", self._terms, *values)
+        limits = (margin.pack(), _USABLE_MS, SCHEMA)
+        request = (*limits, rev, client_id, owner, nonce, "lease" if claims else "", self._terms, *values)
         reply = self._link.run(FIND, keys, request)
         self.server_clock.seen(reply[1])
         if seen and reply[0] == "SAME":
             return Fresh(self._remember(seen, reply[2]))
-        answer = _answer(record_id, reply)
+        answer = read_answer(record_id, reply)
         if isinstance(answer, Fresh):
             self._remember(answer.record, reply[2])
         return answer
@@ -255,45 +161,51 @@ class Repository:
         self.server_clock.seen(reply[1])
         return bool(reply[0] == "OK")
 
-    def release(self, leases: Iterable[Lease]) -> None:
-        """Give leases back that were not used."""
+    def release(self, leases: Iterable[Lease], pause: Pause | None = None) -> None:
+        """Give leases back that have not led to a save.
+
+        Args:
+            leases: Which.
+            pause: For how long nobody shall be given them; None leaves that to the number of leases in a row.
+        """
         keys: list[str] = []
         args: list[str | int] = []
         for lease in leases:
             keys += (self.keys.lease(lease.name), self.keys.wake(lease.name))
             args += (lease.owner, lease.fence)
+            seconds, reason = pause or (None, "")
+            args += ("" if seconds is None else int(seconds * 1000), reason)
         if keys:
             self._link.run(RELEASE, keys, args)
+
+    def renew(self, lease: Lease) -> bool:
+        """Make a lease last its full time from now on; return whether it is still the caller's."""
+        return self._renew(lease, 0) != "LOST"
+
+    def take_call(self, lease: Lease) -> int | None:
+        """Take a call to Zoho from the fleet's budget, under a lease, which is renewed.
+
+        Returns:
+            None if the call may be made; else when the next one may be, ms by Redis's clock.
+
+        Raises:
+            LeaseLost: The lease has ended, or passed to another.
+        """
+        reply = self._renew(lease, self._budget[0])
+        if reply == "LOST":
+            raise LeaseLost
+        return None if reply == "HELD" else int(reply)
+
+    def _renew(self, lease: Lease, most_calls: int) -> str:
+        keys = (self.keys.lease(lease.name), self.keys.calls(lease.name))
+        terms = (self._lease_ms, 3 * LONGEST_PAUSE_MS, most_calls, self._budget[1])
+        reply = self._link.run(RENEW, keys, (lease.owner, lease.fence, *terms))
+        self.server_clock.seen(reply[1])
+        return str(reply[2] if reply[0] == "SPENT" else reply[0])
 
     def wait(self, lease: str, answer: Wait, at_most: float) -> None:
         """Block until a lease ends, its time has passed or a while has."""
         self._link.wait(self.keys.wake(lease), answer.wake_id, min(answer.left_ms, int(at_most * 1000)))
-
-
-def _answer(record_id: str, reply: list[Any]) -> Answer:
-    kind, values = reply[0], reply[2:]
-    if kind == "FRESH":
-        return Fresh(read_record(record_id, *values))
-    if kind == "LEASED":
-        fence, attempts, stored = values
-        return Leased(int(fence), attempts, read_record(record_id, "", stored) if stored else None)
-    if kind == "MOVED":
-        return Moved(values)
-    if kind == "CORRUPT":
-        raise CorruptRecord(record_id, "the record")
-    answer: Answer = _KINDS[kind](*values)
-    return answer
-
-
-_KINDS: dict[str, Any] = {
-    "WAIT": Wait,
-    "FAILING": Failing,
-    "REDIRECT": Redirect,
-    "SCHEMA": Schema,
-    "MISSING": Missing,
-    "GONE": Gone,
-    "CONTRADICTS": Contradicts,
-}
 
 
 def _usable(record: TokenRecord) -> bool:

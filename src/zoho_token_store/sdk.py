@@ -27,13 +27,13 @@ class Carried(NamedTuple):
     """What a token that was handed out brings back when it is saved.
 
     Attributes:
-        store: The store that handed it out.
+        origin: Stands for the store that handed it out, without keeping it alive.
         record: The record as it was; None when there was none, and the token is the caller's own.
         lease: The lease that goes with it.
         spent: The refresh token that the lease was given to spend; a new one may have taken its place since.
     """
 
-    store: object
+    origin: object
     record: TokenRecord | None
     lease: Lease | None
     spent: str | None = None
@@ -128,6 +128,23 @@ def make_token(record: TokenRecord, clock: ServerClock, *, usable: bool, like: A
     return token
 
 
+def stamp_token(attributes: dict[str, Any], like: Any = None) -> Any:
+    """Return a new ``OAuthToken`` with the attributes of one that was made before: a tenth of the time.
+
+    Args:
+        attributes: All of them, so that nothing is missing that the constructor would have set.
+        like: The caller's token, whose ``find_user`` the new one takes over.
+    """
+    token = _new(OAuthToken)
+    token.__dict__ = attributes.copy()
+    if like is not None and hasattr(like, _FIND_USER):
+        setattr(token, _FIND_USER, getattr(like, _FIND_USER))
+    return token
+
+
+_new = object.__new__
+
+
 def fill_token(token: Any, found: Any) -> None:
     """Give a caller's token the id and what it lacks of what was found.
 
@@ -159,14 +176,33 @@ def fill_token(token: Any, found: Any) -> None:
         token.set_expires_in(found.get_expires_in())
 
 
+def wants_name(token: Any) -> bool:
+    """Return whether the SDK would look up the name of a token's user (``find_user``); SDK 5.0 never does."""
+    return bool(getattr(token, _FIND_USER, False))
+
+
+_REJECTED = ("INVALID_TOKEN", "AUTHENTICATION_FAILURE")
+
+
+def rejects_token(response: Any) -> bool:
+    """Return whether a response of the SDK says that CRM has rejected the access token: an object, not an exception.
+
+    Other answers with HTTP 401, such as a scope that is missing, would not get better with another access token.
+    """
+    if not callable(getattr(response, "get_status_code", None)) or response.get_status_code() != 401:
+        return False
+    code = getattr(response.get_object(), "get_code", None)
+    return bool(callable(code) and getattr(code(), "get_value", code)() in _REJECTED)
+
+
 def set_id(token: Any, record_id: str) -> None:
     """Tell a token under which id it is stored."""
     token.set_id(record_id)
 
 
-def give_up_lease(token: Any, store: object) -> None:
+def give_up_lease(token: Any, origin: object) -> None:
     """Take from a caller's token the lease of an earlier look-up: a later one has found a record."""
-    brought = carried(token, store)
+    brought = carried(token, origin)
     if brought and brought.lease:
         carry(token, brought._replace(lease=None, spent=None))
 
@@ -176,7 +212,7 @@ def carry(token: Any, carried: Carried) -> None:
     setattr(token, _CARRIED, carried)
 
 
-def carried(token: Any, store: object) -> Carried | None:
-    """Return what a token brings back to this store, if this store has handed it out."""
+def carried(token: Any, origin: object) -> Carried | None:
+    """Return what a token brings back to a store, if that store has handed it out."""
     brought = getattr(token, _CARRIED, None)
-    return brought if isinstance(brought, Carried) and brought.store is store else None
+    return brought if isinstance(brought, Carried) and brought.origin is origin else None

@@ -12,6 +12,10 @@ NAMES = (
     "waits",  # look-ups that waited for another worker
     "wait_timeouts",  # waits that ended without a token
     "failing",  # look-ups refused because the fleet cools down
+    "refreshes",  # access tokens that this process has got from Zoho
+    "refreshes_failed",  # calls to Zoho that brought none, and may bring one later
+    "refreshes_throttled",  # refreshes that Zoho or the budget did not allow
+    "refreshes_rejected",  # refreshes that Zoho refused for good
     "saves",  # saves that were stored
     "late_saves",  # saves whose lease had passed to another, merged
     "name_conflicts",  # saves stored without their user name, which another record has
@@ -23,6 +27,10 @@ NAMES = (
     "unavailable",  # operations that Redis did not take within the budget
     "saves_kept",  # saves kept in the process because Redis could not take them
     "saves_dropped",  # kept saves that were refused in the end
+    "near_hits",  # look-ups answered by the near cache
+    "near_outage_hits",  # of these, those while Redis was away
+    "near_emptied",  # times that the near cache had to start anew
+    "restored",  # records that Redis had lost and this process has given back
 )
 
 

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from functools import partial
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import client_from_url
-from zoho_token_store.errors import ConfigurationError, StoreUnavailable, TokenStoreError
-from zoho_token_store.finder import Finder, Found
-from zoho_token_store.kept import KeptSaves
+from zoho_token_store.errors import ConfigurationError, RefreshRejected, StoreUnavailable
+from zoho_token_store.finder import Found
 from zoho_token_store.keyspace import Keyspace, check_id
-from zoho_token_store.lease import HeldLeases, Lease, Owners
+from zoho_token_store.lease import Lease
 from zoho_token_store.lifecycle import watch
-from zoho_token_store.link import RedisLink
-from zoho_token_store.match import TokenData
+from zoho_token_store.match import TokenData, selectors
 from zoho_token_store.options import USABLE, make_options
+from zoho_token_store.parts import Parts
 from zoho_token_store.plan import plan_deletion, plan_invalidation
 from zoho_token_store.record import TokenRecord
-from zoho_token_store.repository import Repository
-from zoho_token_store.saver import Saver
 from zoho_token_store.sdk import (
     Carried,
     carried,
@@ -35,14 +32,17 @@ from zoho_token_store.sdk import (
     give_up_lease,
     make_token,
     read_token,
+    rejects_token,
     set_id,
+    stamp_token,
+    wants_name,
 )
 from zoho_token_store.snapshot import Snapshot
-from zoho_token_store.stats import Stats
-from zoho_token_store.transaction import Transactions
 from zoho_token_store.zoho_sdk import TokenStore
 
 log = logging.getLogger("zoho_token_store")
+
+T = TypeVar("T")
 
 URL_VARIABLE = "ZOHO_TOKEN_STORE_URL"
 NAMESPACE_VARIABLE = "ZOHO_TOKEN_STORE_NAMESPACE"
@@ -68,19 +68,18 @@ class RedisTokenStore(TokenStore):
 
     def _start(self, client: Any, keys: Keyspace, options: dict[str, object], clock: SystemClock) -> None:
         self._clock = clock
-        self._options = make_options(options)
-        self._stats = Stats()
-        self._owners = Owners()
-        self._held = HeldLeases(clock, self._options.lease_ttl)
-        self._link = RedisLink(client, self._options.operation_timeout, clock, self._stats)
-        self._repository = Repository(self._link, keys, self._options, clock)
-        self._transactions = Transactions(self._repository, self._options, self._stats)
-        parts = (self._options, self._owners, self._held, self._stats, clock)
-        self._finder = Finder(self._repository, *parts)
-        self._saver = Saver(self._repository, self._transactions, *parts)
-        self._kept = KeptSaves(self._saver.store, self._options.operation_timeout, self._stats, clock)
-        self._end = partial(_end, self._kept, self._held, self._repository, self._link)
-        watch(self, self._end)
+        self._parts = parts = Parts(client, keys, make_options(options), clock)
+        self._origin = parts.origin
+        self._stats = parts.stats
+        self._link = parts.link
+        self._repository = parts.repository
+        self._transactions = parts.transactions
+        self._saver = parts.saver
+        self._kept = parts.kept
+        self._supply = parts.supply
+        self._shortcut = parts.shortcut
+        self._handed = threading.local()
+        watch(self, parts.end)
 
     @classmethod
     def from_url(cls, url: str, namespace: str, **options: object) -> RedisTokenStore:
@@ -128,29 +127,59 @@ class RedisTokenStore(TokenStore):
         Raises:
             TokenStoreError: See :mod:`zoho_token_store.errors`; ``InvalidToken`` if it is not an ``OAuthToken``.
         """
-        self._settle()
         data = read_token(token)
         if data.id is not None:
             check_id(data.id)
         if data.id is not None and data == TokenData(id=data.id):
+            self._settle()
             record = self._repository.get(data.id)
             found = Found(record, None) if record else None
         else:
-            found = self._finder.by_data(data)
-        if found and found.record is None:
-            carry(token, Carried(self, None, found.lease, data.refresh_token))
-            if expires_ms(data) > (self._clock.wall() + USABLE) * 1000:
-                # The SDK goes on with the access token that the caller brings, and saves nothing: a refresh token that
-                # came with it would never be stored. SDK 6.0 also loses the save of an exchange if its user look-up
-                # fails.
-                self.save_token(token)
-                found = self._finder.by_data(read_token(token))
+            found = self._by_data(token, data)
         if found is None or found.record is None:
             return None
         stored = self._hand_out(found.record, found.lease, like=token)
         fill_token(token, stored)
-        give_up_lease(token, self)
+        give_up_lease(token, self._origin)
         return stored
+
+    def _by_data(self, token: Any, data: TokenData) -> Found | None:
+        if self._shortcut is None:
+            return self._ask_by_data(token, data)
+        key = data.id or (*selectors(data).names(), data.client_id or "")
+        known = self._shortcut.find(key)
+        # An id leads to a record whatever else the caller says, but never to another client's.
+        if known and data.client_id in (None, known.record.client_id):
+            return Found(known.record, None)
+        return self._shortcut.learn(key, lambda: self._ask_by_data(token, data))
+
+    def _ask_by_data(self, token: Any, data: TokenData) -> Found | None:
+        self._settle()
+        own = expires_ms(data) > (self._clock.wall() + USABLE) * 1000
+        try:
+            found = self._supply.by_data(data, names_user=wants_name(token), own=own)
+        except RefreshRejected as refusal:
+            if not self._brings_news(data, refusal.record_id):
+                raise
+            self.save_token(token)
+            return self._supply.by_data(data, names_user=wants_name(token), own=False)
+        if found is None or found.record is not None:
+            return found
+        carry(token, Carried(self._origin, None, found.lease, data.refresh_token))
+        if not own:
+            return found
+        # The SDK goes on with the access token that the caller brings, and saves nothing: a refresh token that came
+        # with it would never be stored. SDK 6.0 also loses the save of an exchange if its user look-up fails.
+        self.save_token(token)
+        return self._supply.by_data(read_token(token), names_user=False, own=False)
+
+    def _brings_news(self, data: TokenData, record_id: str | None) -> bool:
+        """Return whether a caller brings something that Zoho has not refused yet, such as the right client secret."""
+        record = self._repository.get(record_id) if record_id else None
+        return record is not None and any(
+            mine is not None and mine != stored
+            for mine, stored in ((data.client_secret, record.client_secret), (data.redirect_url, record.redirect_url))
+        )
 
     def find_token_by_id(self, id: str) -> Any:
         """Return the stored token under an id: what the SDK asks before every request.
@@ -164,9 +193,20 @@ class RedisTokenStore(TokenStore):
             TokenDeleted: The token was deleted.
             TokenStoreError: See :mod:`zoho_token_store.errors`.
         """
+        if self._shortcut is None:
+            found = self._ask_by_id(check_id(id))
+        else:
+            known = self._shortcut.find(id)
+            if known:
+                self._handed.token = token = stamp_token(known.attributes)
+                return token
+            record_id = check_id(id)
+            found = self._shortcut.learn(record_id, lambda: self._ask_by_id(record_id))
+        return None if found is None or found.record is None else self._hand_out(found.record, found.lease)
+
+    def _ask_by_id(self, record_id: str) -> Found | None:
         self._settle()
-        record, lease = self._finder.by_id(check_id(id))
-        return None if record is None else self._hand_out(record, lease)
+        return self._supply.by_id(record_id)
 
     def save_token(self, token: Any) -> None:
         """Store a token, and set its id.
@@ -185,12 +225,13 @@ class RedisTokenStore(TokenStore):
         data = read_token(token)
         if data.id is not None:
             check_id(data.id)
-        brought = carried(token, self) or Carried(self, None, None)
+        brought = carried(token, self._origin) or Carried(self._origin, None, None)
 
         def stored(record: TokenRecord | None, record_id: str) -> None:
             set_id(token, record_id)
+            self._forget(record_id)
             if record:
-                carry(token, Carried(self, record, None))
+                carry(token, Carried(self._origin, record, None))
 
         save = self._saver.make_save(data, brought.record, brought.lease, brought.spent, stored)
         try:
@@ -205,9 +246,11 @@ class RedisTokenStore(TokenStore):
         A worker that still holds it gets ``TokenDeleted`` from then on, and cannot bring it back by saving it.
         """
         record_id = check_id(id)
+        self._forget(record_id)
         self._settle()
         if self._transactions.run(lambda snapshot, _: plan_deletion(record_id, snapshot), Snapshot()):
             self._stats.count("deletes")
+        self._forget(record_id)  # it may have been learnt again while Redis was at it
 
     def get_tokens(self) -> list[Any]:
         """Return every token of the namespace. Takes no lease."""
@@ -243,16 +286,60 @@ class RedisTokenStore(TokenStore):
                 its successor.
         """
         record_id = check_id(id)
+        self._forget(record_id)
         self._settle()
         change = self._transactions.run(
             lambda snapshot, now_ms: plan_invalidation(record_id, access_token, snapshot, now_ms), Snapshot()
         )
+        self._forget(record_id)
         if change:
             self._stats.count("invalidations")
 
+    def call_crm(self, call: Callable[[], T]) -> T:
+        """Make a call of the SDK; if CRM rejects the access token, invalidate it and make the call once more.
+
+        ::
+
+            response = store.call_crm(lambda: RecordOperations("Leads").get_records(parameters))
+
+        Args:
+            call: Makes one call, in this thread.
+
+        Returns:
+            What the last call has returned, also if that is CRM's refusal again.
+        """
+        self._handed.token = None
+        response = call()
+        used = self._handed.token
+        if used is None or not rejects_token(response):
+            return response
+        self.invalidate_access_token(used.get_id(), used.get_access_token())
+        return call()
+
+    def keep_fresh(self, ids: Iterable[str] | None = None) -> float:
+        """Refresh what is due, earlier than any worker would, so that none of them ever has to.
+
+        For a process of its own, or a task that runs now and then; several may, since they elect as workers do.
+
+        Args:
+            ids: Which tokens; None for all of the namespace.
+
+        Returns:
+            Seconds until it should be called again, at most 60.
+
+        Raises:
+            ConfigurationError: The store does not refresh by itself (``refresh="managed"``).
+            StoreUnavailable: Redis does not answer. A refresh that fails is only logged and counted.
+        """
+        keeper = self._parts.keeper
+        if keeper is None:
+            raise ConfigurationError("refresh", 'must be "managed" for a store that keeps tokens fresh')
+        self._settle()
+        return keeper.keep_fresh(None if ids is None else [check_id(each) for each in ids])
+
     def stats(self) -> dict[str, int]:
         """Return counters of what this store has done in this process (:mod:`zoho_token_store.stats`)."""
-        return self._stats.read()
+        return self._stats.read() | (self._shortcut.hits() if self._shortcut else {})
 
     def ping(self) -> None:
         """Return if Redis answers.
@@ -265,7 +352,7 @@ class RedisTokenStore(TokenStore):
 
     def close(self) -> None:
         """Store what is kept, give leases back, close the connections."""
-        self._end()
+        self._parts.end()
 
     def __enter__(self) -> RedisTokenStore:
         return self
@@ -277,13 +364,11 @@ class RedisTokenStore(TokenStore):
 
     def reset_after_fork(self) -> None:
         """Become a store of its own in a forked child; called by the fork itself."""
-        self._owners.__init__()  # type: ignore[misc]
-        self._held.reset_after_fork()
-        self._stats.reset_after_fork()
-        self._link.reset_after_fork()
-        self._repository.reset_after_fork()
-        self._finder.reset_after_fork()
-        self._kept.reset_after_fork()
+        self._parts.reset_after_fork()
+
+    def _forget(self, record_id: str) -> None:
+        if self._shortcut:
+            self._shortcut.drop(record_id)
 
     def _settle(self) -> None:
         """Store first what is kept: whatever comes next is about what this process has saved."""
@@ -292,21 +377,12 @@ class RedisTokenStore(TokenStore):
 
     def _make(self, record: TokenRecord, like: Any = None) -> Any:
         token = make_token(record, self._repository.server_clock, usable=True, like=like)
-        carry(token, Carried(self, record, None))
+        carry(token, Carried(self._origin, record, None))
         return token
 
     def _hand_out(self, record: TokenRecord, lease: Lease | None, like: Any = None) -> Any:
         """Return the token of a look-up; with a lease it has no access token, which makes the SDK refresh."""
         token = make_token(record, self._repository.server_clock, usable=lease is None, like=like)
-        carry(token, Carried(self, record, lease))
+        carry(token, Carried(self._origin, record, lease))
+        self._handed.token = token
         return token
-
-
-def _end(kept: KeptSaves, held: HeldLeases, repository: Repository, link: RedisLink) -> None:
-    """Store what is kept, give leases back, close connections: what a store does when it or its process ends."""
-    kept.close()
-    try:
-        repository.release(held.take_all())
-    except TokenStoreError as error:
-        log.warning("leases could not be given back, and will run out: %s", error)
-    link.close()

@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from contract.tokens import by_access, by_user, make_token, refreshed
 from scripts.test_headers import SCRIPTS, code_of
-from zoho_token_store import RedisTokenStore, RefreshFailing, TokenDeleted, script
+from zoho_token_store import RedisTokenStore, RefreshFailing, RefreshRejected, RefreshThrottled, TokenDeleted, script
+from zoho_token_store.testing import FakeZoho
+from zoho_token_store.zoho_sdk import OAuthToken
 
 KEYLESS = {"TIME"}
 
@@ -75,7 +78,28 @@ def everything(make_store: Callable[..., RedisTokenStore]) -> None:
     store.delete_token(ada.get_id())
     with pytest.raises(TokenDeleted):
         other.find_token_by_id(ada.get_id())
+    managed(make_store)
     store.delete_tokens()
+
+
+def managed(make_store: Callable[..., RedisTokenStore]) -> None:
+    """Have the store ask Zoho: a refresh, one that has to wait, one that is refused for good."""
+    with FakeZoho() as zoho:
+        environment = SimpleNamespace(url=zoho.url, accounts_url=f"{zoho.url}/oauth/v2/token")
+        store = make_store(refresh="managed", environment=environment, refresh_budget=2)
+        token = OAuthToken(zoho.client_id, zoho.client_secret, refresh_token=zoho.issue_refresh_token())
+        token_id = store.find_token(token).get_id()
+        store.invalidate_access_token(token_id)
+        with suppress(RefreshThrottled):
+            for _ in range(3):
+                store.find_token_by_id(token_id)
+                store.invalidate_access_token(token_id)
+        refused = OAuthToken(zoho.client_id, zoho.client_secret, refresh_token="unknown")
+        with pytest.raises(RefreshRejected):
+            store.find_token(refused)
+        store.save_token(refused)
+        with pytest.raises(RefreshRejected):
+            store.find_token_by_id(refused.get_id())
 
 
 def test_keys_at_run_time_are_declared(real_server: Any, namespace: str) -> None:

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 
-from zoho_token_store import repository, script
+from zoho_token_store import question, repository, script
 from zoho_token_store.record import TokenRecord
 
 SCRIPTS = {
@@ -118,9 +118,10 @@ def test_documented_replies_are_given_and_given_ones_documented(name: str) -> No
 def test_every_reply_of_find_is_understood() -> None:
     """The repository reads each kind of reply of ``find-5``, and knows no other."""
     given = replies("find-5")[1]
-    understood = set(re.findall(r'"([A-Z]{4,})"', inspect.getsource(repository)))
-    assert understood == given
-    for kind, answer in repository._KINDS.items():
+    understood = set(re.findall(r'"([A-Z]{4,})"', inspect.getsource(question)))
+    assert understood | {"SAME"} == given
+    assert '"SAME"' in inspect.getsource(repository)
+    for kind, answer in question._KINDS.items():
         line = re.search(rf"^  {kind} now(.*?)(?:  |$)", section("find-5", "Repl(?:y|ies)"), re.MULTILINE)
         assert line
         assert len(line.group(1).split()) == len(answer._fields), kind

@@ -20,6 +20,8 @@ SAMPLES = [
     (errors.AmbiguousToken(2), {"clients": 2}),
     (errors.RefreshTimeout("some-id", 20.0), {"record_id": "some-id", "waited": 20.0}),
     (errors.RefreshFailing("some-id", 1.5e9), {"record_id": "some-id", "retry_at": 1.5e9}),
+    (errors.RefreshThrottled("some-id", 1.5e9), {"record_id": "some-id", "retry_at": 1.5e9}),
+    (errors.RefreshRejected("some-id", "invalid_code"), {"record_id": "some-id", "reason": "invalid_code"}),
     (errors.StoreUnavailable("no answer", cause=CAUSE), {"cause": CAUSE}),
     (errors.StoreClosed(), {}),
     (errors.UnsupportedSchema("some-id", "7"), {"record_id": "some-id", "schema": "7"}),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from zoho_token_store.errors import ConfigurationError
-from zoho_token_store.options import OPTION_NAMES, Options, make_options
+from zoho_token_store.options import OPTION_NAMES, NearCache, Options, make_options
 
-TIMES = [name for name in OPTION_NAMES if name != "on_missing_id"]
+OTHERS = {"on_missing_id", "refresh", "refresh_budget", "environment", "near_cache"}
+TIMES = [name for name in OPTION_NAMES if name not in OTHERS]
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -40,6 +43,15 @@ def test_only_retention_may_be_none(name: str) -> None:
         ({"on_missing_id": "ignore"}, "on_missing_id", '"raise" or "none"'),
         ({"on_missing_id": None}, "on_missing_id", '"raise" or "none"'),
         ({"on_missing_id": ["none"]}, "on_missing_id", '"raise" or "none"'),
+        ({"refresh": "none"}, "refresh", '"sdk" or "managed"'),
+        ({"refresh": "managed", "request_timeout": 20.1}, "request_timeout", "at most wait_timeout"),
+        ({"refresh_ahead": 9}, "refresh_ahead", "10 to 86400"),
+        ({"refresh_budget": 0}, "refresh_budget", "1 to 1000"),
+        ({"refresh_budget": 9.0}, "refresh_budget", "whole number"),
+        ({"refresh_budget": True}, "refresh_budget", "whole number"),
+        ({"refresh_window": 0}, "refresh_window", "1 to 86400"),
+        ({"environment": "https://accounts.zoho.com"}, "environment", "DataCenter.Environment"),
+        ({"near_cache": 100}, "near_cache", "True, False or a NearCache"),
     ],
 )
 def test_the_message_says_what_is_allowed(given: dict[str, object], name: str, message: str) -> None:
@@ -48,6 +60,31 @@ def test_the_message_says_what_is_allowed(given: dict[str, object], name: str, m
         make_options(given)
     assert caught.value.option == name
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"entries": 0}, "near_cache.entries"),
+        ({"entries": 1.5}, "near_cache.entries"),
+        ({"max_age": 0}, "near_cache.max_age"),
+        ({"max_age": None}, "near_cache.max_age"),
+        ({"outage_ttl": -1}, "near_cache.outage_ttl"),
+        ({"outage_ttl": True}, "near_cache.outage_ttl"),
+    ],
+)
+def test_a_near_cache_is_checked_where_it_is_made(given: dict[str, Any], name: str) -> None:
+    """Its fields are named as part of the option that it is for."""
+    with pytest.raises(ConfigurationError) as caught:
+        NearCache(**given)
+    assert caught.value.option == name
+
+
+def test_a_managed_store_has_a_shorter_lease_unless_it_is_told() -> None:
+    """It is renewed while it is needed."""
+    assert make_options({"refresh": "managed"}).lease_ttl == 3
+    assert make_options({"refresh": "managed", "lease_ttl": 5}).lease_ttl == 5
+    assert make_options({"refresh": "sdk"}).lease_ttl == make_options({}).lease_ttl == 8
 
 
 def test_an_unknown_option_is_named_with_those_that_there_are() -> None:

@@ -84,8 +84,7 @@ def test_every_python_block_runs(tmp_path: Path, real_server: Server) -> None:
 def test_the_options_are_those_of_the_code() -> None:
     """Each option stands in the table with its default, in the order of the code, and no other does."""
     assert [row[:2] for row in table("Options")] == [
-        [f"`{option.name}`", f"`{option.default}`".replace("'", '"') if option.default != "raise" else '`"raise"`']
-        for option in fields(Options)
+        [f"`{option.name}`", "`{}`".format(repr(option.default).replace("'", '"'))] for option in fields(Options)
     ]
 
 

@@ -6,6 +6,7 @@ import click
 
 from zoho_token_store import __version__
 from zoho_token_store.cli.demo.command import demo
+from zoho_token_store.cli.refresher import refresher
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,3 +16,4 @@ def command() -> None:
 
 
 command.add_command(demo)
+command.add_command(refresher)

@@ -5,12 +5,12 @@ Keys
   KEYS[1]    the record (hash)
   KEYS[2]    its access part (string: "<expires_ms> <life_ms> <access token>", expires_ms 0 = unknown)
   KEYS[3]    its tombstone (string: "deleted <fence>" or "merged <id>")
-  KEYS[4]    the lease (hash: owner, nonce, fence, until_ms, attempts, retry_ms)
+  KEYS[4]    the lease (hash: owner, nonce, fence, until_ms, attempts, retry_ms, reason)
   KEYS[5]    the wake stream that ends with the lease
   KEYS[6..]  the pointers that led the caller here (strings)
 
 Arguments
-  ARGV[1]    freshness margin, ms
+  ARGV[1]    freshness margin, three numbers: most, ms; least, ms; share of the token's life
   ARGV[2]    least life of a token that may be used while another refreshes, ms
   ARGV[3]    newest record schema that the caller understands
   ARGV[4]    revision of the record that the caller still has, "" for none
@@ -23,20 +23,22 @@ Arguments
   ARGV[10..] the values that the caller saw in the pointers, "" for none
 
 Replies, each with Redis's time in ms second
-  FRESH now access record     use this token
-  SAME now access             use this token; the record is the one that the caller has
-  LEASED now fence attempts record
-                              refresh: the caller holds the lease, the attempts-th since the last save (an empty
-                              record: there is none yet)
-  WAIT now left_ms wake_id    another refreshes; its lease has left_ms to live
-  FAILING now retry_ms        the fleet cools down until retry_ms
-  MISSING now                 no such record
-  GONE now                    deleted
-  REDIRECT now id             merged into another record
-  MOVED now value ...         the pointers lead elsewhere; these are their values
-  CONTRADICTS now             the record belongs to another client id
-  SCHEMA now schema           the record was written by a release that this one does not understand
-  CORRUPT now                 something else has changed the record or its access part
+  FRESH now access record      use this token
+  SAME now access              use this token; the record is the one that the caller has
+  LEASED now fence attempts access record
+                               refresh: the caller holds the lease, the attempts-th since the last save (an empty
+                               record: there is none yet; access "": none that can still be used)
+  WAIT now left_ms wake_id     another refreshes; its lease has left_ms to live
+  FAILING now retry_ms reason  the fleet cools down until retry_ms; the reason of who said so, "" for leases that ran
+                               out
+  REJECTED now code            Zoho has refused the record's credentials for good
+  MISSING now                  no such record
+  GONE now                     deleted
+  REDIRECT now id              merged into another record
+  MOVED now value ...          the pointers lead elsewhere; these are their values
+  CONTRADICTS now              the record belongs to another client id
+  SCHEMA now schema            the record was written by a release that this one does not understand
+  CORRUPT now                  something else has changed the record or its access part
 ]]
 local token, access, gone, lease, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local usable_ms, client_id, owner, nonce = tonumber(ARGV[2]), ARGV[5], ARGV[6], ARGV[7]
@@ -69,7 +71,9 @@ if part then
     return {'CORRUPT', now}
   end
   left = expires_ms - now
-  fresh = expires_ms == '0' or left > math.max(usable_ms, math.min(tonumber(ARGV[1]), life_ms / 2))
+  local most_ms, least_ms, share = string.match(ARGV[1], '^(%S+) (%S+) (%S+)$')
+  local margin_ms = math.max(tonumber(least_ms), math.min(tonumber(most_ms), life_ms * share))
+  fresh = expires_ms == '0' or left > math.max(usable_ms, math.min(margin_ms, life_ms / 2))
   if fresh and ARGV[4] ~= '' then
     local head = redis.call('HMGET', token, 'rev', 'client_id')
     if head[1] == ARGV[4] and not contradicts(head[2]) then
@@ -79,7 +83,7 @@ if part then
 end
 
 local record = redis.call('HMGET', token, 'user_name', 'client_id', 'client_secret', 'refresh_token', 'grant_token',
-  'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta', 'refresh_token+', 'grant_token+')
+  'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta', 'rejected', 'refresh_token+', 'grant_token+')
 if record[10] then
   local schema = tonumber(record[9])
   if not schema or not tonumber(record[11]) then
@@ -113,6 +117,9 @@ end
 
 -- Due: somebody has to refresh. Nobody waits while the token can still be used.
 local usable = left > usable_ms and {'FRESH', now, part, record}
+if record[14] then
+  return usable or {'REJECTED', now, record[14]}
+end
 local terms = {}
 for number in string.gmatch(ARGV[9], '%d+') do
   terms[#terms + 1] = tonumber(number)
@@ -125,7 +132,7 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
-local held = redis.call('HMGET', lease, 'owner', 'nonce', 'fence', 'until_ms', 'attempts', 'retry_ms')
+local held = redis.call('HMGET', lease, 'owner', 'nonce', 'fence', 'until_ms', 'attempts', 'retry_ms', 'reason')
 local fence = tonumber(held[3]) or 0
 local until_ms, attempts, retry_ms = tonumber(held[4]) or 0, tonumber(held[5]) or 0, tonumber(held[6]) or 0
 if until_ms > now then
@@ -144,7 +151,7 @@ if until_ms > now then
     return {'WAIT', now, until_ms - now, wake_id}
   end
   if held[2] == nonce then
-    return {'LEASED', now, text(fence), attempts, record}
+    return {'LEASED', now, text(fence), attempts, usable and part or '', record}
   end
   -- The holder asks anew: the refresh that it had the lease for has failed.
   if attempts >= limit then
@@ -155,8 +162,8 @@ if until_ms > now then
     redis.call('XADD', wake, 'NOMKSTREAM', 'MAXLEN', 1, '*', 'event', 'failed')
   end
 end
-if attempts >= limit and now < retry_ms then
-  return usable or {'FAILING', now, retry_ms}
+if now < retry_ms then
+  return usable or {'FAILING', now, retry_ms, held[7] or ''}
 end
 
 attempts = attempts + 1
@@ -173,4 +180,4 @@ if attempts >= limit then
   keep_ms = keep_ms + pause_ms(attempts)
 end
 redis.call('PEXPIRE', lease, keep_ms)
-return {'LEASED', now, text(fence), attempts, record}
+return {'LEASED', now, text(fence), attempts, usable and part or '', record}

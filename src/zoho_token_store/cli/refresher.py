@@ -1,0 +1,270 @@
+"""``zoho-tokens refresher``: a process that keeps tokens fresh, so that no worker ever refreshes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from zoho_token_store.errors import ConfigurationError, InvalidToken, StoreUnavailable, TokenStoreError
+from zoho_token_store.keyspace import check_id
+from zoho_token_store.store import NAMESPACE_VARIABLE, URL_VARIABLE, RedisTokenStore
+from zoho_token_store.zoho_sdk import DataCenter
+
+log = logging.getLogger("zoho_token_store.refresher")
+
+GRACE = 1.5
+"""How long a refresh that is under way may go on after SIGTERM, seconds."""
+AWAY_REST = 2.0
+"""Rest after a round that Redis has not answered, seconds."""
+TOKEN_PATH = "/oauth/v2/token"  # noqa: S105 - a path
+COUNTED = ("refreshes", "leases", "failing", "wait_timeouts", "unavailable")
+
+
+class Unusable(click.ClickException):
+    """Something cannot be used as it was given; shown without a traceback."""
+
+    exit_code = 2  # as click ends when an option is wrong
+
+    def __init__(self, error: TokenStoreError) -> None:
+        super().__init__(str(error).removeprefix(f"Caused By: {error.code} - "))
+
+
+class Keeper:
+    """Looks after the tokens round by round, in a thread of its own: the main thread has to listen for signals.
+
+    Args:
+        store: Refreshes.
+        ids: Which tokens; None for all.
+        every: Longest rest between two rounds, seconds.
+    """
+
+    def __init__(self, store: RedisTokenStore, ids: list[str] | None, every: float) -> None:
+        self._store = store
+        self._ids = ids
+        self._every = every
+        self._stopped = threading.Event()
+        self._ended = threading.Event()
+        self._unseen = list(ids or ())
+        self._away = False
+        self.well = True
+        self.failure: Exception | None = None
+
+    def start(self, *, once: bool) -> None:
+        """Start with the first round.
+
+        Args:
+            once: Whether that is the last one too.
+        """
+        threading.Thread(target=self._run, args=(once,), name="zoho-tokens-refresher", daemon=True).start()
+
+    def wait(self, at_most: float | None = None) -> None:
+        """Return when it has ended, or after some seconds."""
+        self._ended.wait(at_most)
+
+    def stop(self) -> None:
+        """Begin no other round."""
+        self._stopped.set()
+
+    def _run(self, once: bool) -> None:
+        try:
+            rest = self._round()
+            while not once and not self._stopped.wait(rest):
+                rest = self._round()
+        except Exception as error:
+            if not self._stopped.is_set():  # else the store was closed under a round that took too long
+                self.failure = error
+        finally:
+            self._ended.set()
+
+    def _round(self) -> float:
+        """Have due tokens refreshed; return how long to rest, seconds.
+
+        Raises:
+            ConfigurationError: Something that no further round will change.
+        """
+        before = self._store.stats()
+        self.well = False
+        try:
+            rest = self._store.keep_fresh(self._ids)
+            unknown = self._look_for_unseen()
+        except ConfigurationError:
+            raise
+        except StoreUnavailable as error:
+            return self._be_away(error)
+        except TokenStoreError as error:
+            if not self._stopped.is_set():
+                log.error("this round was cut short: %s", error)
+            return self._every
+        if self._away:
+            log.warning("Redis can be used again")
+        self._away = False
+        rest = min(rest, self._every)
+        self._report(before, self._store.stats(), rest)
+        self.well = self.well and not unknown
+        return rest
+
+    def _be_away(self, error: StoreUnavailable) -> float:
+        """Say once that Redis is away; return how long to rest, seconds."""
+        rest = min(AWAY_REST, self._every)
+        if not self._stopped.is_set():
+            level = logging.DEBUG if self._away else logging.WARNING
+            log.log(level, "Redis cannot be used, the next round is in %.0f s: %s", rest, error)
+        self._away = True
+        return rest
+
+    def _look_for_unseen(self) -> bool:
+        """Say once which of the chosen ids have no token, maybe by a slip of the pen; return whether there are such."""
+        unseen, self._unseen = self._unseen, []
+        unknown = [each for each in unseen if self._store.get(each) is None]
+        for each in unknown:
+            log.warning("there is no token under the id %s, at least not yet", each)
+        return bool(unknown)
+
+    def _report(self, before: dict[str, int], after: dict[str, int], rest: float) -> None:
+        done = {name: after[name] - before[name] for name in COUNTED}
+        # A lease without a refresh has failed, whatever for; a hitch that the second try has made good has not.
+        failed = max(0, done["leases"] - done["refreshes"]) + done["failing"] + done["wait_timeouts"]
+        self.well = failed == 0 and done["unavailable"] == 0
+        log.debug("%d refreshed, %d failed; the next round is in %.0f s", done["refreshes"], failed, rest)
+
+
+@click.command()
+@click.option(
+    "--url",
+    metavar="URL",
+    required=True,
+    envvar=URL_VARIABLE,
+    show_envvar=True,
+    help="The Redis of the token store. A URL with a password belongs in the variable: others may see options.",
+)
+@click.option(
+    "--namespace",
+    metavar="NAME",
+    required=True,
+    envvar=NAMESPACE_VARIABLE,
+    show_envvar=True,
+    help="The application's namespace in it.",
+)
+@click.option(
+    "--id",
+    "ids",
+    metavar="ID",
+    multiple=True,
+    help="Keep this token fresh; may be repeated. Without it, all tokens of the namespace, those that nobody uses too.",
+)
+@click.option(
+    "--accounts-url",
+    metavar="URL",
+    help="Base URL of the accounts server, for tokens whose API domain the SDK does not know; goes with --crm-url.",
+)
+@click.option("--crm-url", metavar="URL", help="Base URL of CRM for the same tokens.")
+@click.option(
+    "--every",
+    type=click.FloatRange(1, 3600),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="Longest rest between two rounds: how soon a new token is seen.",
+)
+@click.option("--once", is_flag=True, help="One round. The exit status is 1 if a token could not be refreshed.")
+@click.option("--verbose", is_flag=True, help="Log each round too.")
+def refresher(
+    url: str,
+    namespace: str,
+    ids: tuple[str, ...],
+    accounts_url: str | None,
+    crm_url: str | None,
+    every: float,
+    once: bool,
+    verbose: bool,
+) -> None:
+    """Keep tokens fresh, so that no worker ever has to refresh.
+
+    An access token is refreshed when a fifth of its life is left, at most ten minutes and at least twenty seconds
+    before its end: earlier than by any worker. Any number of these processes may run at once; for each token one is
+    elected, as among workers, and if none runs the workers refresh by themselves.
+
+    SIGTERM and SIGINT end it within two seconds or so, with exit status 0; a token that is being refreshed is left to
+    the others at once. A Redis that is away is waited for. The exit status is 2 if an option cannot be used.
+    """
+    _start_log(verbose)
+    try:
+        checked = [check_id(each) for each in ids] or None
+        options = {"refresh": "managed", "environment": _environment(accounts_url, crm_url)}
+        store = RedisTokenStore.from_url(url, namespace, **options)
+    except (ConfigurationError, InvalidToken) as error:
+        raise Unusable(error) from None
+    keeper = Keeper(store, checked, every)
+    with store:
+        stopped = _run(keeper, once)
+    if stopped:
+        log.info("stopped")
+        logging.shutdown()
+        os._exit(0)  # sys.exit would wait for the thread of a refresh that hangs; its lease is given back
+    elif isinstance(keeper.failure, ConfigurationError):
+        raise Unusable(keeper.failure)
+    elif keeper.failure:
+        raise keeper.failure
+    elif not keeper.well:
+        sys.exit(1)
+
+
+def _run(keeper: Keeper, once: bool) -> bool:
+    """Run until it ends by itself or a signal ends it; return whether it was a signal."""
+    try:
+        with _interruptible():
+            keeper.start(once=once)
+            keeper.wait()
+    except KeyboardInterrupt:
+        keeper.stop()
+        keeper.wait(GRACE)
+        return True
+    return False
+
+
+def _environment(accounts_url: str | None, crm_url: str | None) -> Any:
+    """Return the environment of tokens that the SDK does not know one for; None if there is none."""
+    if accounts_url is None and crm_url is None:
+        return None
+    if not accounts_url or not crm_url:
+        raise click.UsageError("--accounts-url and --crm-url go together")
+    for option, value in (("--accounts-url", accounts_url), ("--crm-url", crm_url)):
+        if not value.startswith(("https://", "http://")):
+            raise click.BadParameter("must start with https:// or http://", param_hint=option)
+    where = crm_url.rstrip("/"), accounts_url.rstrip("/") + TOKEN_PATH, crm_url.rstrip("/")
+    try:
+        return DataCenter.Environment(*where)
+    except TypeError:  # SDK 5.0 wants a name
+        return DataCenter.Environment(*where, "custom")
+
+
+def _start_log(verbose: bool) -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # This package alone: the HTTP client and the SDK have nothing to say that is wanted here.
+    logging.getLogger("zoho_token_store").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGINT interrupt the main thread, which only waits; a second one does not cut the ending short.
+
+    An exception, since a handler that sets an Event might interrupt the main thread while it holds the Event's lock.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    yield

@@ -1,0 +1,103 @@
+"""What a store is made of, put together in one place."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from math import inf
+from typing import Any
+
+from zoho_token_store.accounts import Accounts
+from zoho_token_store.clock import SystemClock
+from zoho_token_store.errors import TokenStoreError
+from zoho_token_store.feed import EventFeed
+from zoho_token_store.finder import Finder
+from zoho_token_store.keeper import Keeper
+from zoho_token_store.kept import KeptSaves
+from zoho_token_store.keyspace import Keyspace
+from zoho_token_store.lease import HeldLeases, Owners
+from zoho_token_store.lifecycle import GRACE
+from zoho_token_store.link import RedisLink
+from zoho_token_store.near import Near
+from zoho_token_store.options import NearCache, Options
+from zoho_token_store.refresher import Refresher
+from zoho_token_store.repository import Repository
+from zoho_token_store.saver import Saver
+from zoho_token_store.shortcut import Known, Shortcut, give_back
+from zoho_token_store.stats import Stats
+from zoho_token_store.supply import ElectedSupply, ManagedSupply
+from zoho_token_store.transaction import Transactions
+
+log = logging.getLogger("zoho_token_store")
+
+
+class Parts:
+    """The parts of one store. None of them knows the store, which can so be collected while threads of theirs run.
+
+    Args:
+        client: Whose settings lead to Redis.
+        keys: The key names.
+        options: How the store behaves.
+        clock: This machine's clocks.
+
+    Attributes:
+        origin: Stands for the store in the tokens that it hands out.
+        shortcut: None without a near cache.
+        keeper: None unless the store refreshes by itself.
+    """
+
+    def __init__(self, client: Any, keys: Keyspace, options: Options, clock: SystemClock) -> None:
+        self.origin = object()
+        self.stats = Stats()
+        self.owners = Owners()
+        # One that is renewed is held until it is used or given up.
+        self.held = HeldLeases(clock, options.lease_ttl if options.refresh == "sdk" else inf)
+        self.link = RedisLink(client, options.operation_timeout, clock, self.stats)
+        self.repository = Repository(self.link, keys, options, clock)
+        self.transactions = Transactions(self.repository, options, self.stats)
+        shared = (options, self.owners, self.held, self.stats, clock)
+        self.finder = Finder(self.repository, *shared)
+        self.saver = Saver(self.repository, self.transactions, *shared)
+        self.kept = KeptSaves(self.saver.store, options.operation_timeout, self.stats, clock)
+        self.supply = self._make_supply(options, clock)
+        self.shortcut = self._make_shortcut(options, keys, clock)
+        self.keeper = None
+        if isinstance(self.supply, ManagedSupply):
+            self.keeper = Keeper(self.supply, self.repository, options, clock)
+
+    def _make_supply(self, options: Options, clock: SystemClock) -> ElectedSupply | ManagedSupply:
+        if options.refresh == "sdk":
+            return ElectedSupply(self.finder, options)
+        accounts = Accounts(options.request_timeout, clock)
+        stored = (self.repository, self.transactions, self.saver, self.kept, self.held)
+        refresher = Refresher(accounts, *stored, options, self.stats, clock)
+        return ManagedSupply(self.finder, refresher, options, clock)
+
+    def _make_shortcut(self, options: Options, keys: Keyspace, clock: SystemClock) -> Shortcut | None:
+        if options.near_cache is False:
+            return None
+        size = options.near_cache if isinstance(options.near_cache, NearCache) else NearCache()
+        near: Near[Known] = Near(size.entries, size.max_age, size.outage_ttl, clock)
+        on_loss = partial(give_back, self.transactions, self.stats)
+        feed = EventFeed(self.link, keys.events, near, on_loss, clock)
+        return Shortcut(near, feed, self.repository.server_clock, self.supply, self.origin)
+
+    def reset_after_fork(self) -> None:
+        """Become the parts of a store of its own in a forked child."""
+        self.owners.__init__()  # type: ignore[misc]
+        for part in (self.held, self.stats, self.link, self.repository, self.finder, self.supply, self.kept):
+            part.reset_after_fork()
+        if self.shortcut:
+            self.shortcut.reset_after_fork()
+
+    def end(self) -> None:
+        """Let refreshes end, store what is kept, give leases back, close connections: when store or process end."""
+        if self.shortcut:
+            self.shortcut.close()
+        self.supply.close(GRACE / 2)
+        self.kept.close()
+        try:
+            self.repository.release(self.held.take_all())
+        except TokenStoreError as error:
+            log.warning("leases could not be given back, and will run out: %s", error)
+        self.link.close()
