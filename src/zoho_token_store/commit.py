@@ -85,12 +85,14 @@ class CommitBuilder:
         self._point_user(change, scope)
         # The id stands in every event, and a secret in none.
         record_id = after.id if after else change.before[0].id
-        self._tell("created" if not change.before and change.event != "restored" else change.event, record_id)
+        entry = user_entry(after) if after else None
+        named = entry is not None and entry not in map(user_entry, change.before)
+        self._tell(change.event, record_id, *(("names", "changed") if named else ()))
         for record in change.before[1:]:
             self._tell("merged", record.id)
 
-    def _tell(self, event: str, record_id: str) -> None:
-        self._write(self._keys.events, "XADD", "MAXLEN", "~", EVENTS_KEPT, "*", "event", event, "id", record_id)
+    def _tell(self, event: str, record_id: str, *more: str) -> None:
+        self._write(self._keys.events, "XADD", "MAXLEN", "~", EVENTS_KEPT, "*", "event", event, "id", record_id, *more)
 
     def _end_leases(self, change: Change, scope: _Scope) -> None:
         """End the lease of every record and credential that this is about, and wake who waits for it."""

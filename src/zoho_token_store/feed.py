@@ -216,7 +216,7 @@ class EventFeed(Generic[V]):
         events = _pairs(reply)[0][1] if reply else []
         for event_id, fields in events:
             event = dict(zip(fields[::2], fields[1::2], strict=True))
-            if event.get("event") == "created":
+            if "names" in event:
                 self._near.drop_selectors()
             self._near.drop(event.get("id", ""))
             self._position = event_id

@@ -24,13 +24,22 @@ class KeptSaves:
 
     Args:
         store: Tries one.
+        on_keep: Told of each that is kept.
         budget: Longest time that a look-up waits for another thread's attempt, seconds.
         stats: Where it is counted.
         clock: This machine's clocks.
     """
 
-    def __init__(self, store: Callable[[Save], None], budget: float, stats: Stats, clock: SystemClock) -> None:
+    def __init__(
+        self,
+        store: Callable[[Save], None],
+        on_keep: Callable[[Save], None],
+        budget: float,
+        stats: Stats,
+        clock: SystemClock,
+    ) -> None:
         self._store = store
+        self._on_keep = on_keep
         self._budget = budget
         self._stats = stats
         self._clock = clock
@@ -52,6 +61,7 @@ class KeptSaves:
         hook_exits()
         self._stats.count("saves_kept")
         self._saves.append(save)
+        self._on_keep(save)
         log.error("a save could not be stored; it is kept in this process and tried again (%d kept)", len(self._saves))
         with self._storing:
             if self._thread is None and not self._closed.is_set():

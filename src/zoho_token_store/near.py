@@ -132,6 +132,23 @@ class Near(Generic[V]):
             self._entries[key] = entry
             self._keys.setdefault(record_id, set()).add(key)
 
+    def hold(self, record_id: str, value: V, usable_for: float) -> None:
+        """Hold what Redis does not know yet, in place of all that is known of a record: for outages alone.
+
+        Args:
+            record_id: Of the record.
+            value: What to hold.
+            usable_for: How long it may be served during an outage, seconds.
+        """
+        entry = _Entry(value, -inf, self._now() + usable_for, record_id)
+        with self._lock:
+            self._sequence += 1
+            keys = {record_id, *self._keys.get(record_id, ())}
+            for key in keys:
+                self._remove(key)
+            self._entries.update(dict.fromkeys(keys, entry))
+            self._keys[record_id] = keys
+
     def drop(self, record_id: str) -> None:
         """Forget a record and every selector that leads to it."""
         with self._lock:

@@ -22,7 +22,7 @@ from zoho_token_store.near import Near
 from zoho_token_store.options import NearCache, Options
 from zoho_token_store.refresher import Refresher
 from zoho_token_store.repository import Repository
-from zoho_token_store.saver import Saver
+from zoho_token_store.saver import Save, Saver
 from zoho_token_store.shortcut import Known, Shortcut, give_back
 from zoho_token_store.stats import Stats
 from zoho_token_store.supply import ElectedSupply, ManagedSupply
@@ -58,7 +58,7 @@ class Parts:
         shared = (options, self.owners, self.held, self.stats, clock)
         self.finder = Finder(self.repository, *shared)
         self.saver = Saver(self.repository, self.transactions, *shared)
-        self.kept = KeptSaves(self.saver.store, options.operation_timeout, self.stats, clock)
+        self.kept = KeptSaves(self.saver.store, self._hold, options.operation_timeout, self.stats, clock)
         self.supply = self._make_supply(options, clock)
         self.shortcut = self._make_shortcut(options, keys, clock)
         self.keeper = None
@@ -81,6 +81,10 @@ class Parts:
         on_loss = partial(give_back, self.transactions, self.stats)
         feed = EventFeed(self.link, keys.events, near, on_loss, clock)
         return Shortcut(near, feed, self.repository.server_clock, self.supply, self.origin)
+
+    def _hold(self, save: Save) -> None:
+        if self.shortcut:
+            self.shortcut.hold(save.wish)
 
     def reset_after_fork(self) -> None:
         """Become the parts of a store of its own in a forked child."""

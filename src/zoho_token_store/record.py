@@ -158,6 +158,17 @@ class TokenRecord(NamedTuple):
         """Return the names of the last operations, oldest first."""
         return (self.ops or "").split(" ")[1:]
 
+    def written_ms(self) -> int:
+        """Return when it was last written, ms by Redis's clock.
+
+        Raises:
+            CorruptRecord: It does not say.
+        """
+        written = (self.ops or "0").split(" ", 1)[0]
+        if not written.isdigit():
+            raise CorruptRecord(self.id, "the list of operations")
+        return int(written)
+
     def next_rev(self) -> str:
         """Return the revision after this one."""
         return str(int(self.rev) + 1)

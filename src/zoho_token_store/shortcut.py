@@ -11,10 +11,11 @@ from zoho_token_store.clock import ServerClock
 from zoho_token_store.errors import StoreUnavailable, TokenStoreError
 from zoho_token_store.feed import EventFeed
 from zoho_token_store.finder import Found
+from zoho_token_store.merge import Wish
 from zoho_token_store.near import Near
 from zoho_token_store.options import USABLE
 from zoho_token_store.plan import plan_restoration
-from zoho_token_store.record import TokenRecord
+from zoho_token_store.record import Access, TokenRecord
 from zoho_token_store.sdk import Carried, carry, make_token
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
@@ -105,6 +106,15 @@ class Shortcut:
             self._keep(key, found.record, ticket)
         return found
 
+    def hold(self, wish: Wish) -> None:
+        """Go on with the token of a save that Redis does not take: this process has it, and nobody else a newer one."""
+        record, access = wish.baseline, wish.access
+        if record is None or access is None or wish.intended:
+            self.drop(wish.data.id)
+            return
+        known = self._known(record._replace(access=access))
+        self._near.hold(record.id, known, self._usable_s(record, access))
+
     def drop(self, record_id: str | None) -> None:
         """Forget a record that this process is changing: its own event comes a moment later."""
         if record_id is not None:
@@ -129,10 +139,19 @@ class Shortcut:
         access = record.access
         if access is None:
             return
+        spare_s = self._supply.margin.spare_ms(access, self._server_clock.now_ms()) / 1000
+        usable_s = self._usable_s(record, access)
+        fresh_s = min(spare_s if spare_s > 0 else DUE_AGAIN, usable_s)
+        self._near.put(key, record.id, self._known(record), fresh_s, usable_s, ticket)
+
+    def _known(self, record: TokenRecord) -> Known:
         token = make_token(record, self._server_clock, usable=True)
         carry(token, Carried(self._origin, record, None))
+        return Known(record, vars(token))
+
+    def _usable_s(self, record: TokenRecord, access: Access) -> float:
+        """Return how long an access token can be used, seconds; if its end is not known, as long as Redis keeps it."""
         now_ms = self._server_clock.now_ms()
-        spare_s = self._supply.margin.spare_ms(access, now_ms) / 1000
-        usable_s = (access.expires_ms - now_ms) / 1000 - USABLE if access.expires_ms else float("inf")
-        fresh_s = spare_s if spare_s > 0 else min(DUE_AGAIN, usable_s)
-        self._near.put(key, record.id, Known(record, vars(token)), fresh_s, usable_s, ticket)
+        if access.expires_ms:
+            return (access.expires_ms - now_ms) / 1000 - USABLE
+        return (record.written_ms() + access.life_ms - now_ms) / 1000

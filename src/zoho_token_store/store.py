@@ -146,10 +146,10 @@ class RedisTokenStore(TokenStore):
     def _by_data(self, token: Any, data: TokenData) -> Found | None:
         if self._shortcut is None:
             return self._ask_by_data(token, data)
-        key = data.id or (*selectors(data).names(), data.client_id or "")
+        # All that the look-up goes by: an id that leads nowhere leaves the choice to the others.
+        key = (data.id or "", data.client_id or "", *selectors(data).names())
         known = self._shortcut.find(key)
-        # An id leads to a record whatever else the caller says, but never to another client's.
-        if known and data.client_id in (None, known.record.client_id):
+        if known:
             return Found(known.record, None)
         return self._shortcut.learn(key, lambda: self._ask_by_data(token, data))
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis
 
 from servers import Binary, Server, find_binaries
-from zoho_token_store import RedisTokenStore, commit, connection, keyspace
+from zoho_token_store import RedisTokenStore, RefreshFailing, RefreshRejected, commit, connection, keyspace
+from zoho_token_store.testing import FakeZoho
 from zoho_token_store.zoho_sdk import OAuthToken, UserSignature
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,12 +30,17 @@ def test_the_acl_user_suffices(binary: Binary, start_server: Callable[..., Serve
     with server.client() as admin:
         admin.execute_command("ACL", "SETUSER", "worker", *rules[1].split())
     url = f"redis://worker:password@127.0.0.1:{server.port}/0"
-    options = {"lease_ttl": 0.2, "wait_timeout": 5.0}
+    options: dict[str, Any] = {"lease_ttl": 0.2, "wait_timeout": 5.0}
     with (
         RedisTokenStore.from_url(url, "crm", **options) as one,
         RedisTokenStore.from_url(url, "crm", **options) as other,
     ):
         exercise(one, other)
+    with FakeZoho() as zoho:
+        environment = SimpleNamespace(url=zoho.url, accounts_url=f"{zoho.url}/oauth/v2/token")
+        options = {"refresh": "managed", "near_cache": True, "environment": environment}
+        with RedisTokenStore.from_url(url, "crm", **options) as managed:
+            refresh_by_itself(managed, zoho)
     with redis.Redis.from_url(url) as worker, pytest.raises(redis.ResponseError, match=r"(?i)permission"):
         worker.get("zts:{other}:ids")
 
@@ -54,6 +63,23 @@ def exercise(one: RedisTokenStore, other: RedisTokenStore) -> None:
     assert one.find_token(OAuthToken("client", "secret", grant_token="g")) is None
     one.delete_tokens()
     assert one.get_tokens() == []
+
+
+def refresh_by_itself(store: RedisTokenStore, zoho: FakeZoho) -> None:
+    """Refresh, fail, be refused, and look up what the near cache has."""
+    token = OAuthToken(zoho.client_id, zoho.client_secret, refresh_token=zoho.issue_refresh_token())
+    token_id = store.find_token(token).get_id()
+    deadline = time.monotonic() + 10
+    while store.stats()["near_hits"] == 0:
+        assert store.find_token_by_id(token_id).get_access_token()
+        assert time.monotonic() < deadline, "the event feed does not get its answers"
+        time.sleep(0.01)
+    zoho.faults.fail_next(2)
+    store.invalidate_access_token(token_id)
+    with pytest.raises(RefreshFailing):
+        store.find_token_by_id(token_id)
+    with pytest.raises(RefreshRejected):
+        store.find_token(OAuthToken(zoho.client_id, "wrong", refresh_token=zoho.issue_refresh_token()))
 
 
 def test_the_keys_of_the_design_are_those_of_the_code() -> None:

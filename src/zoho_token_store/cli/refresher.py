@@ -38,7 +38,7 @@ class Unusable(click.ClickException):
         super().__init__(str(error).removeprefix(f"Caused By: {error.code} - "))
 
 
-class Keeper:
+class Rounds:
     """Looks after the tokens round by round, in a thread of its own: the main thread has to listen for signals.
 
     Args:
@@ -203,30 +203,30 @@ def refresher(
         store = RedisTokenStore.from_url(url, namespace, **options)
     except (ConfigurationError, InvalidToken) as error:
         raise Unusable(error) from None
-    keeper = Keeper(store, checked, every)
+    rounds = Rounds(store, checked, every)
     with store:
-        stopped = _run(keeper, once)
+        stopped = _run(rounds, once)
     if stopped:
         log.info("stopped")
         logging.shutdown()
         os._exit(0)  # sys.exit would wait for the thread of a refresh that hangs; its lease is given back
-    elif isinstance(keeper.failure, ConfigurationError):
-        raise Unusable(keeper.failure)
-    elif keeper.failure:
-        raise keeper.failure
-    elif not keeper.well:
+    elif isinstance(rounds.failure, ConfigurationError):
+        raise Unusable(rounds.failure)
+    elif rounds.failure:
+        raise rounds.failure
+    elif not rounds.well:
         sys.exit(1)
 
 
-def _run(keeper: Keeper, once: bool) -> bool:
+def _run(rounds: Rounds, once: bool) -> bool:
     """Run until it ends by itself or a signal ends it; return whether it was a signal."""
     try:
         with _interruptible():
-            keeper.start(once=once)
-            keeper.wait()
+            rounds.start(once=once)
+            rounds.wait()
     except KeyboardInterrupt:
-        keeper.stop()
-        keeper.wait(GRACE)
+        rounds.stop()
+        rounds.wait(GRACE)
         return True
     return False
 
