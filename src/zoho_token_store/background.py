@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 MOST = 4
@@ -38,6 +39,7 @@ class Background:
         thread.start()
 
     def join(self, at_most: float) -> None:
-        """Wait for what is running, each job for some seconds at most."""
+        """Wait for what is running, for some seconds at most."""
+        ends = time.monotonic() + at_most
         for thread in list(self._running):
-            thread.join(at_most)
+            thread.join(max(0.0, ends - time.monotonic()))

@@ -88,8 +88,9 @@ class CommitBuilder:
         entry = user_entry(after) if after else None
         named = entry is not None and entry not in map(user_entry, change.before)
         self._tell(change.event, record_id, *(("names", "changed") if named else ()))
-        for record in change.before[1:]:
-            self._tell("merged", record.id)
+        for record in change.before:
+            if record.id != record_id:
+                self._tell("merged", record.id)
 
     def _tell(self, event: str, record_id: str, *more: str) -> None:
         self._write(self._keys.events, "XADD", "MAXLEN", "~", EVENTS_KEPT, "*", "event", event, "id", record_id, *more)
@@ -124,13 +125,11 @@ class CommitBuilder:
             self._write(keys.expiring, "ZREM", after.id)
         if before is None:
             self._write(keys.ids, "ZADD", 0, after.id)
-        elif before.refresh_token != after.refresh_token and not change.lease:
-            self._write(keys.calls(after.id), "DEL")  # a new login: Zoho counts for each refresh token
         if after.access is None:
             self._write(access, "DEL")
         elif before is None or after.access != before.access:
             self._write(access, "SET", after.access.pack(), "PXAT", self._access_ends_ms(after))
-        if scope.life_changes or scope.merges:
+        if scope.life_changes or scope.merges or change.event == "restored":
             for record_id in after.bookkeeping().absorbed:
                 self._write(keys.key(tombstone(record_id)), "SET", f"merged {after.id}", *_until(scope.ends_ms))
 

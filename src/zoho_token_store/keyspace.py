@@ -15,7 +15,7 @@ digests.
     zts:{<ns>}:gone:<name>              string   tombstone of a record id or of a pointer
     zts:{<ns>}:lease:<name>             hash     the lease on a record id, or on a credential without a record
     zts:{<ns>}:wake:<name>              stream   written when that lease ends
-    zts:{<ns>}:calls:<name>             string   when Zoho was last asked under that lease: "<ms> <ms> ..."
+    zts:{<ns>}:calls:<name>             string   when a credential was last offered to Zoho: "<ms> <ms> ..."
     zts:{<ns>}:ids                      zset     every record id, all with score 0: in order of id
     zts:{<ns>}:expiring                 zset     id -> when the record ends by itself, ms
     zts:{<ns>}:events                   stream   what happened to which record
@@ -121,7 +121,7 @@ class Keyspace:
         return f"{self._root}wake:{name}"
 
     def calls(self, name: str) -> str:
-        """Return the key of the times at which Zoho was asked under the lease on a record id or on a credential."""
+        """Return the key of the times at which a credential, named as its pointer is, was offered to Zoho."""
         return f"{self._root}calls:{name}"
 
     def found_by(self, record_id: str, lease: str, tombstone: str) -> list[str]:

@@ -60,7 +60,7 @@ class Options:
         refresh_ahead: How long before its expiry a token is refreshed in the background, at most; never more than a
             tenth of its life, and never less than 10 (with ``refresh="managed"``, as all below).
         request_timeout: How long one refresh may take, its calls to Zoho and their repetition together.
-        refresh_budget: How many calls to Zoho the whole fleet makes for one record in ``refresh_window``.
+        refresh_budget: How many calls to Zoho the whole fleet makes with one refresh token in ``refresh_window``.
         refresh_window: See there. Zoho gives 10 access tokens in 600 seconds.
         environment: The ``DataCenter.Environment`` of tokens with an API domain that the SDK does not know, in a
             process without an ``Initializer``.

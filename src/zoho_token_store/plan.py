@@ -158,20 +158,21 @@ def plan_restoration(record: TokenRecord, snapshot: Snapshot, now_ms: int) -> Ch
     """
     if snapshot.string(tombstone(record.id)):
         return None
-    access = record.access if record.access and record.access.expires_ms > now_ms else None
-    stored = snapshot.record(record.id)
-    if stored is not None:
-        if int(stored.fence) >= int(record.fence):
-            return None
-        after = record._replace(rev=str(max(int(stored.rev), int(record.rev)) + 1), access=access)
-        return Change("restored", (stored,), after, notes=("restored",))
-    names = credential_pointers(record)
-    entry = user_entry(record)
-    known = entry is not None and read_user_pointer(snapshot.string(entry[0])).get(entry[1])
-    if known or any([snapshot.string(each) for name in sorted(names) for each in (name, tombstone(name))]):
+    own = (record.id, *record.bookkeeping().absorbed)
+    before = tuple(filter(None, map(snapshot.record, own)))
+    if any(int(stored.fence) >= int(record.fence) for stored in before):
         return None
-    after = record._replace(rev=str(max(int(record.rev) + 1, now_ms * 1000)), access=access)
-    return Change("restored", (), after, notes=("restored",))
+    names = sorted(credential_pointers(record))
+    leads_to = {snapshot.string(name) for name in names}
+    entry = user_entry(record)
+    if entry:
+        leads_to.add(read_user_pointer(snapshot.string(entry[0])).get(entry[1], ""))
+    if leads_to - {"", *own} or any([snapshot.string(tombstone(name)) for name in names]):
+        return None
+    newest = max([int(record.rev), *(int(stored.rev) for stored in before)])
+    access = record.access if record.access and record.access.expires_ms > now_ms else None
+    after = record._replace(rev=str(max(newest + 1, now_ms * 1000)), access=access)
+    return Change("restored", before, after, notes=("restored",))
 
 
 def _follow(record_id: str, snapshot: Snapshot) -> TokenRecord | None:

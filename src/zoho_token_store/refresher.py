@@ -17,6 +17,7 @@ from zoho_token_store.errors import (
     TokenStoreError,
 )
 from zoho_token_store.kept import KeptSaves
+from zoho_token_store.keyspace import pointer
 from zoho_token_store.lease import HeldLeases, Lease
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import Options
@@ -144,7 +145,10 @@ class Refresher:
             self._held.remove(errand.lease)
             raise
         log.info("record %s has a new access token", record.id)
-        return self._name_user(errand, record)
+        named = self._name_user(errand, record)
+        if named.access is None:
+            raise LeaseLost  # rejected while its user was looked up
+        return named
 
     def decline(self, lease: Lease) -> None:
         """Give back a lease that cannot be used here, such as that of a process which does not know where to ask."""
@@ -187,9 +191,10 @@ class Refresher:
             data.client_id, data.client_secret, refresh_token, data.grant_token, data.redirect_url
         )
         ask = self._accounts.refresh if refresh_token else self._accounts.exchange
+        offered = pointer("refresh", refresh_token) if refresh_token else pointer("grant", data.grant_token or "")
         for tries_left in (1, 0) if errand.attempts == 1 else (0,):
             # Each call, not each lease: the lease is made sure of, and the call counted, before it is made.
-            retry_ms = self._repository.take_call(errand.lease)
+            retry_ms = self._repository.take_call(errand.lease, offered)
             if retry_ms is not None:
                 raise BudgetSpent((retry_ms - self._repository.server_clock.now_ms()) / 1000)
             try:

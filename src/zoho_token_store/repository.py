@@ -180,10 +180,14 @@ class Repository:
 
     def renew(self, lease: Lease) -> bool:
         """Make a lease last its full time from now on; return whether it is still the caller's."""
-        return self._renew(lease, 0) != "LOST"
+        return self._renew(lease, lease.name, 0) != "LOST"
 
-    def take_call(self, lease: Lease) -> int | None:
+    def take_call(self, lease: Lease, credential: str) -> int | None:
         """Take a call to Zoho from the fleet's budget, under a lease, which is renewed.
+
+        Args:
+            lease: See above.
+            credential: Name of the pointer of what will be offered: Zoho counts for each refresh token.
 
         Returns:
             None if the call may be made; else when the next one may be, ms by Redis's clock.
@@ -191,13 +195,13 @@ class Repository:
         Raises:
             LeaseLost: The lease has ended, or passed to another.
         """
-        reply = self._renew(lease, self._budget[0])
+        reply = self._renew(lease, credential, self._budget[0])
         if reply == "LOST":
             raise LeaseLost
         return None if reply == "HELD" else int(reply)
 
-    def _renew(self, lease: Lease, most_calls: int) -> str:
-        keys = (self.keys.lease(lease.name), self.keys.calls(lease.name))
+    def _renew(self, lease: Lease, credential: str, most_calls: int) -> str:
+        keys = (self.keys.lease(lease.name), self.keys.calls(credential))
         terms = (self._lease_ms, 3 * LONGEST_PAUSE_MS, most_calls, self._budget[1])
         reply = self._link.run(RENEW, keys, (lease.owner, lease.fence, *terms))
         self.server_clock.seen(reply[1])

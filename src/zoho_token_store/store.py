@@ -196,7 +196,7 @@ class RedisTokenStore(TokenStore):
         if self._shortcut is None:
             found = self._ask_by_id(check_id(id))
         else:
-            known = self._shortcut.find(id)
+            known = self._shortcut.find(id) if isinstance(id, str) else None
             if known:
                 self._handed.token = token = stamp_token(known.attributes)
                 return token

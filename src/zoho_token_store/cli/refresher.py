@@ -35,7 +35,7 @@ class Unusable(click.ClickException):
     exit_code = 2  # as click ends when an option is wrong
 
     def __init__(self, error: TokenStoreError) -> None:
-        super().__init__(str(error).removeprefix(f"Caused By: {error.code} - "))
+        super().__init__(str(error.error_message))
 
 
 class Rounds:

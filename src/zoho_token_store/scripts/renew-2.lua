@@ -3,7 +3,7 @@ Make a lease last longer, and take a call to Zoho from what the fleet may spend.
 
 Keys
   KEYS[1]  the lease (hash)
-  KEYS[2]  the fleet's last calls about what the lease is on (string: "<ms> <ms> ...")
+  KEYS[2]  the fleet's last calls with the credential that is offered (string: "<ms> <ms> ...")
 
 Arguments
   ARGV[1]  owner of the lease
