@@ -17,12 +17,12 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import redis
 
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.commit import EVENTS_KEPT
+from zoho_token_store.continuity import START, Parting, Server, ended, is_witness, judge, number, pairs, refused
 from zoho_token_store.errors import StoreClosed
 from zoho_token_store.link import BLOCK_MS, RedisLink
 from zoho_token_store.near import Near
@@ -45,21 +45,6 @@ AT_ONCE = 0.5
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
-_START = "0-0"
-
-
-class _Server(NamedTuple):
-    """Which process answers, and how long it has been running, seconds; None if this user may not know."""
-
-    run_id: str | None
-    uptime: int
-
-
-class _Parting(NamedTuple):
-    """When the connection was lost, and whether the other side ended it while this process was listening."""
-
-    at: float
-    ended: bool
 
 
 class EventFeed(Generic[V]):
@@ -103,11 +88,10 @@ class EventFeed(Generic[V]):
         self._line.reset_after_fork()
         self._thread: threading.Thread | None = None
         self._position: str | None = None  # the last event that was seen to
-        self._compared = _START  # the position at the last comparison
+        self._compared = START  # the position at the last comparison
         self._compared_at = self._asked = 0.0
-        self._server = _Server(None, 0)
-        self._parting: _Parting | None = None
-        self._refused = False  # whether reconnecting was refused right after it
+        self._server = Server(None, 0)
+        self._parting: Parting | None = None
         self._owed: bool | None = None  # a loss that is not handed over yet: whether this process is a witness
         self._pause = 0.0
         self.counts = {"disconnects": 0, "missed": 0, "losses": 0}
@@ -158,12 +142,11 @@ class EventFeed(Generic[V]):
             log.error("the near cache's reader goes on after an error", exc_info=error)
         if self._parting is None:
             listening = self._position is not None and now - self._asked <= ATTENTIVE
-            self._parting = _Parting(now, listening and _ended(error))
-            self._refused = False
+            self._parting = Parting(now, listening and ended(error))
             self.counts["disconnects"] += self._position is not None
             log.warning("the near cache is without events (%s) and tries to reconnect", type(error).__name__)
         elif now - self._parting.at <= AT_ONCE:
-            self._refused |= isinstance(_os_error(error), (ConnectionRefusedError, FileNotFoundError))
+            self._parting = self._parting._replace(refused=self._parting.refused or refused(error))
 
     def _connect(self) -> None:
         """Connect, and see to everything that has happened before the cache is told."""
@@ -171,9 +154,10 @@ class EventFeed(Generic[V]):
         server = self._who_answers()
         if self._position is None:
             stream = self._describe()
-            self._position = stream["last-generated-id"] if stream else _START
+            self._position = stream["last-generated-id"] if stream else START
         else:
-            self._compare(self._position, self._is_witness(server))
+            away = asked - self._parting.at if self._parting else 0
+            self._compare(self._position, is_witness(self._parting, self._server, server, away))
             self._catch_up()
         self._compared, self._compared_at = self._position, asked
         if self._parting:
@@ -189,14 +173,14 @@ class EventFeed(Generic[V]):
         if seen in (0, BATCH) or asked - self._compared_at >= COMPARE_EVERY:
             self._compare(self._compared, listening)
             self._catch_up()
-            self._compared, self._compared_at = self._position or _START, asked
+            self._compared, self._compared_at = self._position or START, asked
         self._asked, self._pause = asked, 0.0
         self._near.connected(asked)  # also if a caller, but not this reader, has found Redis away
 
     def _catch_up(self) -> None:
         """See to all events that there are, then hand over what Redis has lost."""
         while self._owed is not None or not self._near.is_connected:
-            before = self._position or _START
+            before = self._position or START
             if self._read() < BATCH:
                 break
             self._compare(before, witness=False)
@@ -212,8 +196,8 @@ class EventFeed(Generic[V]):
 
     def _read(self, *blocking: str | int) -> int:
         """See to the next events; return how many there were."""
-        reply = self._line.ask("XREAD", "COUNT", BATCH, *blocking, "STREAMS", self._stream, self._position or _START)
-        events = _pairs(reply)[0][1] if reply else []
+        reply = self._line.ask("XREAD", "COUNT", BATCH, *blocking, "STREAMS", self._stream, self._position or START)
+        events = pairs(reply)[0][1] if reply else []
         for event_id, fields in events:
             event = dict(zip(fields[::2], fields[1::2], strict=True))
             if "names" in event:
@@ -232,7 +216,7 @@ class EventFeed(Generic[V]):
         if self._line.ask("XRANGE", self._stream, seen, seen, "COUNT", 1):
             return
         stream = self._describe()
-        outcome = _judge(seen, stream)
+        outcome = judge(seen, stream)
         if outcome == "missed" and stream:
             self.counts["missed"] += 1
             self._near.empty()
@@ -242,89 +226,23 @@ class EventFeed(Generic[V]):
             self.counts["losses"] += 1
             self._near.lost()
             self._owed = witness if self._owed is None else self._owed and witness
-            last = stream["last-generated-id"] if stream else _START
-            self._position = min(self._position or _START, last, key=_number)  # the clock may have gone back
+            last = stream["last-generated-id"] if stream else START
+            self._position = min(self._position or START, last, key=number)  # the clock may have gone back
             log.warning("Redis has lost data that the near cache has seen")
 
-    def _is_witness(self, server: _Server) -> bool:
-        """Return whether this process listened until the end of the server that it was connected to.
-
-        In doubt it did not, since what only looks lost may have been deleted in the meantime:
-
-        * The other side ended the connection, by EOF or reset and not by silence, while this process was waiting for
-          events. A server that is about to die first sends what it has acknowledged; what happened in the instant
-          between two questions of this process it cannot know.
-        * The server has ended, and not only the way to it: right after that nobody listened at its address, or what
-          answers now was started within 2 s of it (``INFO`` counts whole seconds).
-        * What answers now is another process. The same one without its data was emptied while this process was away.
-        """
-        if self._parting is None or not self._parting.ended:
-            return False
-        if None in (server.run_id, self._server.run_id) or server.run_id == self._server.run_id:
-            return False
-        away = self._clock.monotonic() - self._parting.at
-        return self._refused or abs(away - server.uptime) <= 2
-
-    def _who_answers(self) -> _Server:
+    def _who_answers(self) -> Server:
         try:
             lines = str(self._line.ask("INFO", "server")).splitlines()
         except redis.ResponseError:  # a managed service may not tell
-            return _Server(None, 0)
+            return Server(None, 0)
         told = dict(line.split(":", 1) for line in lines if ":" in line)
-        return _Server(told.get("run_id"), int(told.get("uptime_in_seconds", 0)))
+        return Server(told.get("run_id"), int(told.get("uptime_in_seconds", 0)))
 
     def _describe(self) -> dict[str, Any] | None:
         """Return what Redis says of the stream; None if there is none."""
         try:
-            return dict(_pairs(self._line.ask("XINFO", "STREAM", self._stream)))
+            return dict(pairs(self._line.ask("XINFO", "STREAM", self._stream)))
         except redis.ResponseError as error:
             if "no such key" in str(error):
                 return None
             raise
-
-
-def _judge(seen: str, stream: dict[str, Any] | None) -> Literal["intact", "missed", "lost"]:
-    """Return what it means that an event is not in the stream any more."""
-    if seen == _START:
-        return "intact"  # nothing was seen, and all that there is will be read
-    if stream is None or _number(stream["last-generated-id"]) < _number(seen):
-        return "lost"
-    first = stream["first-entry"]
-    if first is None and stream["last-generated-id"] == seen:
-        return "intact"
-    if first is not None and _number(first[0]) < _number(seen):
-        return "lost"  # what came before it is there: an old dump, and written to since
-    # Trimmed away, or a new stream that others were the first to write to. Before 7.0 Redis does not say how many there
-    # were; but it trims none of fewer than are kept.
-    length = stream["length"]
-    whole = stream["entries-added"] == length if "entries-added" in stream else length < EVENTS_KEPT
-    return "lost" if whole else "missed"
-
-
-def _pairs(reply: Any) -> list[tuple[str, Any]]:
-    """Return the pairs of a map, however the protocol's version writes it."""
-    if isinstance(reply, dict):
-        return list(reply.items())
-    if isinstance(reply[0], list):
-        return [(name, value) for name, value in reply]
-    return list(zip(reply[::2], reply[1::2], strict=True))
-
-
-def _number(event_id: str) -> tuple[int, ...]:
-    return tuple(map(int, event_id.split("-")))
-
-
-def _os_error(error: BaseException) -> OSError | None:
-    """Return what the operating system said; redis-py wraps it."""
-    chain: BaseException | None = error
-    while chain is not None and not isinstance(chain, OSError):
-        chain = chain.__cause__ or chain.__context__
-    return chain
-
-
-def _ended(error: Exception) -> bool:
-    """Return whether the other side ended the connection: EOF, or a reset."""
-    if type(error) is not redis.ConnectionError and not isinstance(error, OSError):
-        return False
-    cause = _os_error(error)
-    return cause is None or isinstance(cause, (ConnectionResetError, BrokenPipeError))

@@ -20,7 +20,7 @@ from zoho_token_store.kept import KeptSaves
 from zoho_token_store.keyspace import pointer
 from zoho_token_store.lease import HeldLeases, Lease
 from zoho_token_store.match import TokenData
-from zoho_token_store.options import Options
+from zoho_token_store.options import USABLE, Options
 from zoho_token_store.plan import plan_rejection
 from zoho_token_store.question import FAILED, THROTTLED, UNTRIED, Pause
 from zoho_token_store.record import TokenRecord
@@ -146,8 +146,8 @@ class Refresher:
             raise
         log.info("record %s has a new access token", record.id)
         named = self._name_user(errand, record)
-        if named.access is None:
-            raise LeaseLost  # rejected while its user was looked up
+        if not self._can_be_used(named, granted):
+            raise LeaseLost
         return named
 
     def decline(self, lease: Lease) -> None:
@@ -239,9 +239,19 @@ class Refresher:
 
     def _as_stored(self, after: TokenRecord | None, record_id: str) -> TokenRecord:
         record = after or self._repository.get(record_id)
-        if record is None or record.access is None:
-            raise LeaseLost  # somebody has been faster, and has taken it away again
+        if record is None:
+            raise LeaseLost
         return record
+
+    def _can_be_used(self, record: TokenRecord, granted: Granted) -> bool:
+        """Return whether a record is fit to be handed out.
+
+        What is stored need not be what was got: others may have saved a new login or reported the token meanwhile.
+        """
+        access = record.access
+        if access is None or access.token == granted.access_token or not access.expires_ms:
+            return access is not None
+        return access.expires_ms - self._repository.server_clock.now_ms() > USABLE * 1000
 
     def _expires_in(self, seconds: float | None) -> str | None:
         """Return an expiry as the SDK has it: epoch milliseconds by this machine's clock."""
