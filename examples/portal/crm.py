@@ -153,6 +153,7 @@ class Crm:
 @functools.cache
 def from_env() -> Crm:
     """Return this process's `Crm`, made from the environment at the first call. It may be made before a fork."""
-    store = RedisTokenStore.from_env()
+    settings = Settings.from_env()
+    store = RedisTokenStore.from_env(refresh=settings.refresh)
     store.ping()  # a wrong address or an old server shall be found out now, not at the first login
-    return Crm(store, Settings.from_env())
+    return Crm(store, settings)

@@ -23,6 +23,8 @@ class Settings:
         accounts_url: ``ZOHO_ACCOUNTS_URL``, where the servers get tokens
         consent_url: ``ZOHO_CONSENT_URL``, where browsers find the accounts server, if they see it elsewhere
         crm_url: ``ZOHO_CRM_URL``
+        refresh: ``PORTAL_REFRESH``, who asks Zoho for access tokens: ``sdk``, or ``managed`` for the store itself,
+            which ``portal.tasks.keep_fresh`` needs
         secret_key: ``PORTAL_SECRET_KEY``, the same in every replica: it signs the session cookie
     """
 
@@ -33,6 +35,7 @@ class Settings:
     accounts_url: str = "https://accounts.zoho.com"
     consent_url: str = "https://accounts.zoho.com"
     crm_url: str = "https://www.zohoapis.com"
+    refresh: str = "sdk"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -46,4 +49,5 @@ class Settings:
             accounts_url=accounts_url,
             consent_url=environ.get("ZOHO_CONSENT_URL", accounts_url),
             crm_url=environ.get("ZOHO_CRM_URL", cls.crm_url),
+            refresh=environ.get("PORTAL_REFRESH", cls.refresh),
         )

@@ -17,7 +17,15 @@ from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 from portal import crm as zoho
 from portal import tasks
 from portal.settings import SCOPE
-from zoho_token_store import RefreshFailing, RefreshTimeout, StoreUnavailable, TokenDeleted, TokenNotFound
+from zoho_token_store import (
+    RefreshFailing,
+    RefreshRejected,
+    RefreshThrottled,
+    RefreshTimeout,
+    StoreUnavailable,
+    TokenDeleted,
+    TokenNotFound,
+)
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Portal</title></head><body>
@@ -138,11 +146,17 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(StoreUnavailable)
     @app.errorhandler(RefreshTimeout)
     @app.errorhandler(RefreshFailing)
+    @app.errorhandler(RefreshThrottled)
     @app.errorhandler(zoho.LoginNotStored)
     def try_later(error: Exception) -> Any:
         """Nothing is lost; there is no token just now."""
-        pause = error.retry_at - time.time() if isinstance(error, RefreshFailing) else 2
+        pause = error.retry_at - time.time() if isinstance(error, (RefreshFailing, RefreshThrottled)) else 2
         return jsonify(error="try again later"), 503, {"Retry-After": str(max(1, math.ceil(pause)))}
+
+    @app.errorhandler(RefreshRejected)
+    def rejected(error: RefreshRejected) -> Any:
+        """Nobody asks Zoho again with what is stored."""
+        return log_in_again(error) if error.reason == "invalid_code" else refused(error)
 
     @app.errorhandler(SDKException)
     @app.errorhandler(zoho.CrmError)

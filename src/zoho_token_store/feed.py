@@ -23,7 +23,7 @@ import redis
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.continuity import START, Parting, Server, ended, is_witness, judge, number, pairs, refused
-from zoho_token_store.errors import StoreClosed
+from zoho_token_store.errors import StoreClosed, StoreUnavailable
 from zoho_token_store.link import BLOCK_MS, RedisLink
 from zoho_token_store.near import Near
 
@@ -138,7 +138,7 @@ class EventFeed(Generic[V]):
         """Take note of an error: the loss of the connection, or a vain attempt to reconnect."""
         self._near.lost()
         now = self._clock.monotonic()
-        if not isinstance(error, (redis.RedisError, OSError)):
+        if not isinstance(error, (redis.RedisError, OSError, StoreUnavailable)):
             log.error("the near cache's reader goes on after an error", exc_info=error)
         if self._parting is None:
             listening = self._position is not None and now - self._asked <= ATTENTIVE
@@ -189,6 +189,8 @@ class EventFeed(Generic[V]):
         values, witness = self._near.entries(), self._owed
         try:
             self._on_loss(values, witness)
+        except StoreUnavailable:
+            raise  # a server that has just started is often not ready yet; it is offered again
         except Exception:
             log.exception("the near cache could not offer back what Redis has lost")
         self._owed = None

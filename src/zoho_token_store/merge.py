@@ -133,9 +133,17 @@ def apply(wish: Wish, record: TokenRecord, fence: int, skipped: Collection[str],
         meta=record.meta if book is record.bookkeeping() else book.pack(),
         access=_access(wish, record, after, late),
     )
-    if (after.access != record.access or _credentials(after) != _credentials(record)) and after.rejected:
-        after = after._replace(rejected=None)
+    if after.access != record.access or _credentials(after) != _credentials(record):
+        after = pardon(after)
     return Merged(after, late)
+
+
+def pardon(record: TokenRecord) -> TokenRecord:
+    """Return a record without what Zoho has said of credentials that it does not have any more."""
+    book = record.bookkeeping()
+    if not book.refused_at:
+        return record
+    return record._replace(rejected=None, meta=replace(book, refused_at=()).pack())
 
 
 def _credentials(record: TokenRecord) -> tuple[str | None, ...]:

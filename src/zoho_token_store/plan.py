@@ -6,6 +6,8 @@ made from a stale view is made anew instead of being written.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from zoho_token_store.change import Change, credential_pointers, user_entry, user_tombstone
 from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
 from zoho_token_store.keyspace import client_digest, pointer, read_user_pointer, tombstone
@@ -122,16 +124,16 @@ def plan_invalidation(record_id: str, access_token: str | None, snapshot: Snapsh
     if record is None or record.access is None or access_token not in (None, record.access.token):
         return None
     _check_schema(record)
-    after = record._replace(access=None, rev=record.next_rev(), ops=record.next_ops(now_ms))
-    return Change("invalidated", (record,), after)
+    return Change("invalidated", (record,), _noted(record._replace(access=None), now_ms))
 
 
-def plan_rejection(record: TokenRecord, code: str, snapshot: Snapshot, now_ms: int) -> Change | None:
+def plan_rejection(record: TokenRecord, code: str, site: str, snapshot: Snapshot, now_ms: int) -> Change | None:
     """Plan to note that Zoho has refused a record's credentials for good.
 
     Args:
         record: The record as it was when they were offered.
         code: What Zoho said.
+        site: Digest of the accounts server that said so.
         snapshot: What is stored.
         now_ms: Redis's time, ms.
 
@@ -141,8 +143,34 @@ def plan_rejection(record: TokenRecord, code: str, snapshot: Snapshot, now_ms: i
     stored = snapshot.record(record.id)
     if stored is None or stored.rev != record.rev:
         return None
-    after = stored._replace(rejected=code, rev=stored.next_rev(), ops=stored.next_ops(now_ms))
+    book = stored.bookkeeping()
+    places = tuple(dict.fromkeys((*book.refused_at, site)))
+    after = _noted(stored._replace(rejected=code, meta=replace(book, refused_at=places).pack()), now_ms)
     return Change("rejected", (stored,), after)
+
+
+def plan_appeal(record_id: str, site: str, snapshot: Snapshot, now_ms: int) -> Change | None:
+    """Plan to let credentials be offered that were refused: at another accounts server, which has not seen them.
+
+    A process that is set up for the wrong data centre must not end a record for all others.
+
+    Args:
+        record_id: Whose.
+        site: Digest of the accounts server that would be asked.
+        snapshot: What is stored.
+        now_ms: Redis's time, ms.
+
+    Returns:
+        The change; None if that server has refused them, too, or if nothing is refused.
+    """
+    stored = _follow(record_id, snapshot)
+    if stored is None or not stored.rejected or site in stored.bookkeeping().refused_at:
+        return None
+    return Change("saved", (stored,), _noted(stored._replace(rejected=None), now_ms))
+
+
+def _noted(record: TokenRecord, now_ms: int) -> TokenRecord:
+    return record._replace(rev=record.next_rev(), ops=record.next_ops(now_ms))
 
 
 def plan_restoration(record: TokenRecord, snapshot: Snapshot, now_ms: int) -> Change | None:

@@ -81,6 +81,7 @@ class Bookkeeping:
         old_refresh: Digests of superseded refresh tokens, oldest first.
         old_grant: Digests of superseded grant tokens, oldest first.
         absorbed: Ids of the records that were merged into this one.
+        refused_at: Digests of the accounts servers that have refused the credentials for good.
         unknown: What a newer release of the same schema remembers; kept as it is.
     """
 
@@ -89,6 +90,7 @@ class Bookkeeping:
     old_refresh: tuple[str, ...] = ()
     old_grant: tuple[str, ...] = ()
     absorbed: tuple[str, ...] = ()
+    refused_at: tuple[str, ...] = ()
     unknown: dict[str, Any] = field(default_factory=dict)
 
     def pack(self) -> str:
@@ -98,7 +100,7 @@ class Bookkeeping:
 
 
 _NUMBERS = ("created_ms", "refresh_fence")
-_LISTS = ("old_refresh", "old_grant", "absorbed")
+_LISTS = ("old_refresh", "old_grant", "absorbed", "refused_at")
 
 
 class TokenRecord(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+from functools import partial
 from typing import NamedTuple
 
 from zoho_token_store.accounts import Accounts, AccountsError, Credentials, Granted, Rejected, Throttled, Transient
@@ -17,17 +18,17 @@ from zoho_token_store.errors import (
     TokenStoreError,
 )
 from zoho_token_store.kept import KeptSaves
-from zoho_token_store.keyspace import pointer
+from zoho_token_store.keyspace import digest, pointer
 from zoho_token_store.lease import HeldLeases, Lease
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import USABLE, Options
-from zoho_token_store.plan import plan_rejection
+from zoho_token_store.plan import plan_appeal, plan_rejection
 from zoho_token_store.question import FAILED, THROTTLED, UNTRIED, Pause
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.renewal import Renewals
 from zoho_token_store.repository import LeaseLost, Repository
 from zoho_token_store.saver import Save, Saver
-from zoho_token_store.site import Site
+from zoho_token_store.site import Site, find_site
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
 from zoho_token_store.transaction import Transactions
@@ -149,6 +150,14 @@ class Refresher:
         if not self._can_be_used(named, granted):
             raise LeaseLost
         return named
+
+    def appeal(self, record_id: str, environment: object) -> bool:
+        """Return whether credentials that were refused may be offered here, since another server has refused them."""
+        record = self._repository.get(record_id)
+        if record is None:
+            return False
+        plan = partial(plan_appeal, record_id, _digest(find_site(record.api_domain, environment)))
+        return self._transactions.run(plan, Snapshot()) is not None
 
     def decline(self, lease: Lease) -> None:
         """Give back a lease that cannot be used here, such as that of a process which does not know where to ask."""
@@ -295,9 +304,8 @@ class Refresher:
             self._give_back(errand.lease, Pause(seconds, code))
             return RefreshRejected(None, code)
         with contextlib.suppress(StoreUnavailable):  # then the next one will be told the same
-            change = self._transactions.run(
-                lambda snapshot, now_ms: plan_rejection(record, code, snapshot, now_ms), Snapshot([record]), guess=True
-            )
+            plan = partial(plan_rejection, record, code, _digest(errand.site))
+            change = self._transactions.run(plan, Snapshot([record]), guess=True)
             self._give_back(errand.lease, None)
             if change is None:
                 raise LeaseLost
@@ -328,6 +336,10 @@ class Refresher:
     def _throttled_s(self, attempts: int) -> float:
         """Return how long the fleet leaves Zoho alone that has said so: up to a window, by which it counts."""
         return min(self._options.refresh_window, self._options.refresh_window / 10 * 2.0 ** (attempts - 1))
+
+
+def _digest(site: Site) -> str:
+    return digest("site", site.accounts_url)
 
 
 def data_of(record: TokenRecord) -> TokenData:

@@ -46,18 +46,27 @@ def give_back(transactions: Transactions, stats: Stats, held: list[Known], witne
         stats: Where it is counted.
         held: What this process knew when Redis lost its data.
         witness: Whether it was listening until then, so that it has seen every deletion. Else it gives nothing back.
+
+    Raises:
+        StoreUnavailable: Redis does not take all of it; it is to be tried again.
     """
+    away: StoreUnavailable | None = None
     log.error("Redis has lost data; this process %s", "gives back what it knows" if witness else "may have missed more")
     for known in held if witness else ():
         plan = partial(plan_restoration, known.record)
         try:
             change = transactions.run(plan, Snapshot())
+        except StoreUnavailable as error:
+            away = error
+            continue
         except TokenStoreError as error:
             log.error("record %s could not be given back: %s", known.record.id, error)
             continue
         if change:
             stats.count("restored")
             log.warning("record %s is given back to Redis", known.record.id)
+    if away:
+        raise away
 
 
 class Shortcut:

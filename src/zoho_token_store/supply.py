@@ -9,7 +9,7 @@ from typing import Protocol
 
 from zoho_token_store.background import Background
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.errors import RefreshTimeout, TokenStoreError
+from zoho_token_store.errors import RefreshRejected, RefreshTimeout, TokenStoreError
 from zoho_token_store.finder import Finder, Found
 from zoho_token_store.margin import LATE, Margin, ahead_margin, drop_in_margin
 from zoho_token_store.match import TokenData
@@ -129,7 +129,14 @@ class ManagedSupply:
         """Ask, and refresh if this process is elected: in the background while the token can still be used."""
         deadline = self._clock.monotonic() + self._options.wait_timeout
         while True:
-            found = ask()
+            try:
+                found = ask()
+            except RefreshRejected as refusal:
+                if refusal.record_id is None or not self._refresher.appeal(
+                    refusal.record_id, self._options.environment
+                ):
+                    raise
+                continue
             if found is None or found.lease is None or (found.record is None and own):
                 return found
             errand = self._errand(found, data, names_user)

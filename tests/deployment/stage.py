@@ -156,10 +156,10 @@ class Stage:
             "CELERY_RESULT_BACKEND": self.results,
         }
 
-    def run(self, *arguments: str) -> Program:
-        """Start a command with the examples' environment."""
+    def run(self, *arguments: str, **variables: str) -> Program:
+        """Start a command with the examples' environment, and more variables."""
         log = self._directory / f"{len(self._programs)}.log"
-        program = Program(arguments, self._environment, log)
+        program = Program(arguments, self._environment | variables, log)
         self._programs.append(program)
         return program
 
@@ -174,11 +174,11 @@ class Stage:
         program.wait_for("worker serves", times=4)
         return program, url
 
-    def start_celery(self, *options: str) -> Program:
-        """Start a Celery worker with a prefork pool of 4; return it when it takes tasks."""
+    def start_celery(self, *options: str, **variables: str) -> Program:
+        """Start a Celery worker with a prefork pool of 4, and with more variables; return it when it takes tasks."""
         fixed = ["-A", "portal.tasks", "worker", "--concurrency", "4", "--loglevel", "INFO"]
         fixed += ["--without-gossip", "--without-mingle", "--without-heartbeat"]  # there is no other worker to meet
-        program = self.run("celery", *fixed, *options)
+        program = self.run("celery", *fixed, *options, **variables)
         program.wait_for(r"celery@\S+ ready")
         return program
 
@@ -190,6 +190,14 @@ class Stage:
             if token.get_user_signature().get_name().startswith(f"{user}:")
         ]
         return str(found)
+
+    def age(self, record_id: str, seconds: float) -> None:
+        """Let an access token be older than it is; Zoho's view of it does not change."""
+        key = self._keys.access(record_id)
+        with redis.Redis.from_url(self._environment["ZOHO_TOKEN_STORE_URL"], decode_responses=True) as client:
+            expires_ms, life_ms, token = str(client.get(key)).split(" ", 2)
+            aged_ms = int(expires_ms) - int(seconds * 1000)
+            client.set(key, f"{aged_ms} {life_ms} {token}", pxat=aged_ms)
 
     def lease_is_held(self, record_id: str) -> bool:
         """Tell whether somebody has the lease to refresh a record, as Redis sees it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,10 @@ class Tasks:
     def send(self, record_ids: list[str], queue: str | None = None) -> list[str]:
         """Send a task for each id, all at once; return the ids of the tasks."""
         return [self._app.send_task("portal.tasks.report", [record_id], queue=queue).id for record_id in record_ids]
+
+    def run(self, name: str, queue: str) -> Any:
+        """Return what a task without arguments returns."""
+        return self.outcome(self._app.send_task(name, queue=queue).id)["result"]
 
     def reports(self, record_ids: list[str]) -> list[Any]:
         """Return what the tasks for these ids return."""
@@ -174,3 +179,23 @@ def test_leases_are_given_back(stage: Stage, tasks: Tasks, users: list[Browser],
             assert stage.lease_is_held(record_id)
     assert worker.terminate() == 0
     assert not stage.lease_is_held(record_id)
+
+
+def test_a_periodic_task_keeps_tokens_fresh(stage: Stage, tasks: Tasks, users: list[Browser]) -> None:
+    """The task that beat is told to send refreshes what is due soon, before anyone who uses it would; once for each."""
+    stage.start_celery("--queues", "keepers", PORTAL_REFRESH="managed")
+    report = stage.run("celery", "-A", "portal.tasks", "report")
+    assert report.wait() == 0, report.output
+    [periodic] = re.findall(r"beat_schedule:(?s:.*?)'task': '([\w.]+)'", report.output)
+    record_ids = [stage.record_id(browser.user) for browser in users]
+    for token in stage.store.get_tokens():
+        if token.get_id() not in record_ids:
+            stage.store.delete_token(token.get_id())  # what other tests have left
+    for record_id in record_ids:
+        stage.age(record_id, 3600 - 400)  # due 600 s before its end, and for a worker 300 s
+    assert 0 < tasks.run(periodic, queue="keepers") <= 60
+    assert stage.zoho.counters.refreshes == len(users)
+    assert {report["email"] for report in tasks.reports(record_ids)} == {browser.user for browser in users}
+    assert tasks.run(periodic, queue="keepers") == 60
+    assert stage.zoho.counters.refreshes == len(users)
+    assert stage.zoho.max_in_flight() == 1

@@ -15,13 +15,15 @@ from gunicorn.config import Config
 from deployment import compose
 from deployment.stage import EXAMPLES, ROOT, Stage
 from servers import Server
+from zoho_token_store.cli.refresher import refresher
 from zoho_token_store.testing.__main__ import make_parser
 
-SERVICES = ("redis", "zoho", "web", "worker")
+SERVICES = ("redis", "zoho", "web", "worker", "refresher")
+REPLICATED = ("web", "worker", "refresher")
 
 
 def test_the_services_fit_together() -> None:
-    """There are four; those that build do so from files that exist; web and worker come in replicas, after the rest."""
+    """Those that build do so from files that exist; the portal's come in replicas, after the rest."""
     services = compose.load()["services"]
     assert set(services) == set(SERVICES)
     for service in services.values():
@@ -30,7 +32,7 @@ def test_the_services_fit_together() -> None:
         for needed, condition in service.get("depends_on", {}).items():
             assert condition == {"condition": "service_healthy"}
             assert services[needed]["healthcheck"]["test"]
-    for name in ("web", "worker"):
+    for name in REPLICATED:
         assert services[name]["deploy"]["replicas"] >= 2
         assert set(services[name]["depends_on"]) == {"redis", "zoho"}
     assert {volume.partition(":")[0] for volume in services["redis"]["volumes"]} <= set(compose.load()["volumes"])
@@ -47,7 +49,7 @@ def test_there_is_a_port_for_each_replica() -> None:
 
 def test_the_environment_is_what_the_code_reads() -> None:
     """Every variable that the code reads is set, and nothing else, so that no name is misspelt on either side."""
-    for name in ("web", "worker"):
+    for name in REPLICATED:
         assert set(compose.service(name)["environment"]) == compose.variables_read()
 
 
@@ -82,6 +84,17 @@ def test_gunicorn_and_celery_understand_their_commands() -> None:
     known, unknown, _ = parser.parse_args(command[4:])
     assert known["concurrency"] == "4"
     assert unknown == []
+
+
+def test_the_refresher_understands_its_command() -> None:
+    """Its own parser takes it, with the addresses that the portal is told, for a store that refreshes."""
+    service = compose.service("refresher")
+    command, environment = compose.words(service["command"]), service["environment"]
+    assert command[:2] == ["zoho-tokens", "refresher"]
+    options = refresher.make_context("refresher", command[2:], resilient_parsing=True).params
+    assert options["accounts_url"] == environment["ZOHO_ACCOUNTS_URL"]
+    assert options["crm_url"] == environment["ZOHO_CRM_URL"]
+    assert environment["PORTAL_REFRESH"] == "managed"
 
 
 def test_redis_understands_its_command(stage: Stage) -> None:
