@@ -44,7 +44,7 @@ class Crew:
 
     def __init__(self, size: int) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["benchmarks.tasks"])
+        context.set_forkserver_preload(["benchmarks.tasks", "benchmarks.asking"])
         self.size = size
         self._pipes: list[Connection] = []
         self._processes = []
@@ -90,6 +90,12 @@ class Crew:
                 raise TimeoutError(f"a worker has not ended its task within {PATIENCE:.0f} s")
             replies.append(pipe.recv())
         return replies
+
+    def kill(self) -> None:
+        """Kill all workers with SIGKILL, in the middle of whatever they do; returns when they are gone."""
+        for process in self._processes:
+            process.kill()
+            process.join()
 
     def attempt(self, task: Callable[..., Any], *args: Any) -> list[Reply]:
         """Have all carry out a task at once; it may fail."""

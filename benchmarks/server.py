@@ -27,9 +27,9 @@ class BenchmarkServer:
         """Return a client as redis-py makes it by default, decoding replies."""
         return redis.Redis.from_url(self.url, decode_responses=True)
 
-    def store(self, namespace: str) -> RedisTokenStore:
+    def store(self, namespace: str, **options: object) -> RedisTokenStore:
         """Return a store as the README makes it."""
-        return RedisTokenStore.from_url(self.url, namespace)
+        return RedisTokenStore.from_url(self.url, namespace, **options)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from benchmarks.crew import Crew, Reply
 from benchmarks.figure import Figure, Spread
 from benchmarks.file_store import write_rows
 from benchmarks.server import BenchmarkServer, open_server
-from benchmarks.tokens import expires_in, full_token
+from benchmarks.tokens import expires_in, token_of
 from zoho_token_store.options import SDK_LEAST, USABLE
 from zoho_token_store.testing import FakeZoho
 
@@ -81,14 +81,7 @@ class Fleet:
 
     def log_in(self) -> Any:
         """Return a token as an earlier run would have left it: with a new grant of Zoho's, and just refreshed."""
-        token, zoho = full_token(0), self.zoho
-        token.set_client_id(zoho.client_id)
-        token.set_client_secret(zoho.client_secret)
-        token.set_api_domain(zoho.url)
-        token.set_refresh_token(zoho.issue_refresh_token())
-        token.set_access_token(zoho.issue_access_token(token.get_refresh_token()))
-        token.set_expires_in(expires_in(LIFE))
-        return token
+        return token_of(self.zoho, LIFE)
 
 
 def measure(names: Collection[str], quick: bool) -> Iterator[Figure]:

@@ -6,6 +6,7 @@ import time
 from hashlib import sha256
 from typing import Any
 
+from zoho_token_store.testing import FakeZoho
 from zoho_token_store.zoho_sdk import OAuthToken, UserSignature
 
 CLIENT_ID = "1000.".ljust(35, "C")
@@ -45,6 +46,23 @@ def full_token(number: int) -> Any:
         access_token=secret("access", number),
     )
     token.set_expires_in(expires_in())
+    return token
+
+
+def token_of(zoho: FakeZoho, life: float) -> Any:
+    """Return a token as an earlier run would have left it: with a new grant of Zoho's, and just refreshed.
+
+    Args:
+        zoho: Whose.
+        life: Of its access token, seconds.
+    """
+    token = full_token(0)
+    token.set_client_id(zoho.client_id)
+    token.set_client_secret(zoho.client_secret)
+    token.set_api_domain(zoho.url)
+    token.set_refresh_token(zoho.issue_refresh_token())
+    token.set_access_token(zoho.issue_access_token(token.get_refresh_token()))
+    token.set_expires_in(expires_in(life))
     return token
 
 

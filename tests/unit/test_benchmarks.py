@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks import ahead, outage
+from benchmarks.asking import Asked, Look
+
 ROOT = Path(__file__).parents[2]
 BOUNDS = {"find_by_id": 1.25, "find_by_user": 1.35, "save": 1.8, "memory": 2200}
 
@@ -51,3 +54,42 @@ def test_a_figure_that_there_is_not() -> None:
     assert refused.returncode == 2
     assert "find_by_id" in refused.stderr
     assert refused.stdout == ""
+
+
+def test_managed_figures(tmp_path: Path) -> None:
+    """The figures of a store that refreshes by itself, those that do not need a real expiry, reach what they should."""
+    document = tmp_path / "figures.json"
+    shown = run("--only", "near", "--only", "takeover", "--only", "outage", "--json", str(document))
+    assert shown.returncode == 0, shown.stderr
+    takeover, away, near = json.loads(document.read_text("utf-8"))["figures"]
+    took = takeover["details"]["took_s"]
+    assert takeover["spread"]["median"] == max(took)
+    assert min(took) > 1, "a lease lasts longer than that"
+    assert takeover["reached"] == (max(took) <= 4)
+    assert away["spread"]["median"] == away["details"]["errors"] == 0
+    assert away["details"]["restored"]
+    assert near["details"]["asked_redis"] == 0
+    assert 0 < near["spread"]["median"] < 0.5
+
+
+def look(began_at: float = 0.0, seconds: float = 0.001, refreshed: bool = False, error: str = "") -> Look:
+    """Return a look-up."""
+    return Look(began_at, seconds, refreshed, error)
+
+
+def test_what_counts_as_a_wait() -> None:
+    """Waits by the store's count, and refreshes inside a look-up; not one in the background, nor a slow machine."""
+    calm = [look(refreshed=True), look(seconds=3.0), look()]
+    assert ahead.count([Asked(calm, 0)], 1) == ahead.Round(3, 0, 0, 1, 3000.0, "")
+    inline = look(seconds=ahead.LATENCY, refreshed=True)
+    seen = ahead.count([Asked([*calm, inline], 2), Asked([look(error="no token")], 0)], 2)
+    assert (seen.requests, seen.waited, seen.errors, seen.calls, seen.first_error) == (5, 3, 1, 2, "no token")
+
+
+def test_what_counts_in_an_outage() -> None:
+    """The slowest call is sought while Redis is away, without each worker's first; errors count all the time."""
+    one = [look(0, 0.5), look(1, 0.4), look(2, 0.002), look(3, 0.3)]
+    other = [look(1.5, 0.2), look(2.5, 0.003), look(4, 0.001, error="StoreUnavailable")]
+    seen = outage.count([Asked(one, 0), Asked(other, 0)], gone_at=1, back_at=3)
+    assert (seen.requests, seen.errors, seen.first_error) == (7, 1, "StoreUnavailable")
+    assert (round(seen.slowest_ms, 3), round(seen.slowest_around_ms, 3)) == (3.0, 500.0)
