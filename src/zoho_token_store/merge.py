@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import NamedTuple
@@ -218,10 +218,10 @@ def _remember(digests: tuple[str, ...], one: str) -> tuple[str, ...]:
     return (*(known for known in digests if known != one), one)[-REMEMBERED:]
 
 
-def _interleaved(one: list[str], other: list[str]) -> list[str]:
-    """Return the operations of two records in turns, newest last: whatever is forgotten, each keeps its last ones."""
+def _interleaved(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Return what two records remember in turns, newest last: whatever is forgotten, each keeps its last ones."""
     pairs = zip_longest(reversed(one), reversed(other))
-    return [nonce for pair in pairs for nonce in pair if nonce is not None][::-1]
+    return list(dict.fromkeys(item for pair in pairs for item in pair if item is not None))[::-1]
 
 
 def _pack_spares(tokens: list[str]) -> str | None:
@@ -246,8 +246,8 @@ def fold(stays: TokenRecord, goes: TokenRecord) -> TokenRecord:
     book = Bookkeeping(
         created_ms=min(mine.created_ms, theirs.created_ms),
         refresh_fence=max(mine.refresh_fence, theirs.refresh_fence),
-        old_refresh=(*theirs.old_refresh, *mine.old_refresh)[-REMEMBERED:],
-        old_grant=(*theirs.old_grant, *mine.old_grant)[-REMEMBERED:],
+        old_refresh=tuple(_interleaved(mine.old_refresh, theirs.old_refresh)[-REMEMBERED:]),
+        old_grant=tuple(_interleaved(mine.old_grant, theirs.old_grant)[-REMEMBERED:]),
         absorbed=(*mine.absorbed, *theirs.absorbed, goes.id),
         unknown={**theirs.unknown, **mine.unknown},
     )
