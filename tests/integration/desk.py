@@ -19,7 +19,8 @@ from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
-from integration.replies import Loop, Reply, attempt
+from integration.observer import Observer, View
+from integration.replies import Failure, Loop, Reply, Watch, attempt
 from zoho_token_store import RedisTokenStore, link, repository
 
 RESOURCES = "ZOHO_TOKEN_STORE_TEST_RESOURCES"
@@ -63,6 +64,7 @@ class Desk:
         self._opened = ("", "")
         self._threads: list[threading.Thread] = []
         self._replies: list[Reply] = []
+        self._watching = threading.Event()
         self._log = LogLines()
         logging.getLogger("zoho_token_store").addHandler(self._log)
 
@@ -119,6 +121,97 @@ class Desk:
         """Get the access token as the SDK does before each request."""
         return str(Initializer.initializer.token.get_token())
 
+    def call_as(self, zoho_url: str, **token: Any) -> str:
+        """Call CRM as another user, whose servers may be others, in this thread."""
+        environment = DataCenter.Environment(zoho_url, f"{zoho_url}/oauth/v2/token", zoho_url)
+        Initializer.switch_user(environment=environment, token=make_token(**token))
+        return self.call()
+
+    def call_safely(self) -> str:
+        """Call CRM through the store, which replaces an access token that CRM rejects."""
+        answer = self.store.call_crm(lambda: OrgOperations().get_organization())
+        assert answer.get_status_code() == 200, answer.get_status_code()
+        return str(answer.get_object().get_org()[0].get_zgid())
+
+    def watch(self, pause: float = 0.02) -> None:
+        """Get the access token again and again, in a thread of its own, until `watched`.
+
+        Args:
+            pause: Seconds between two looks.
+        """
+        self._watching.set()
+        self.start_threads(1, "_watch", pause)
+
+    def watched(self) -> Watch:
+        """End what `watch` began, and return what it has seen."""
+        self._watching.clear()
+        (reply,) = self.join_threads()
+        assert reply.failure is None, reply.failure
+        watch: Watch = reply.value
+        return watch
+
+    def _watch(self, pause: float) -> Watch:
+        looks, slowest = 0, 0.0
+        failures: list[Failure] = []
+        tokens: list[str] = []
+        ends = False
+        while not ends:
+            ends = not self._watching.is_set()  # before the last look, so that it sees what is there at the end
+            reply = attempt(self.get_token)
+            looks, slowest = looks + 1, max(slowest, reply.seconds)
+            if reply.failure:
+                failures.append(reply.failure)
+            elif tokens[-1:] != [reply.value]:
+                tokens.append(reply.value)
+            time.sleep(pause)
+        return Watch(looks, failures, slowest, tokens)
+
+    def warm(self, *record_ids: str) -> None:
+        """Look ids up until the near cache answers."""
+        for record_id in record_ids:
+            hits, deadline = self.store.stats()["near_hits"], time.monotonic() + 10
+            while self.store.stats()["near_hits"] == hits:
+                assert time.monotonic() < deadline, "the near cache does not answer"
+                self.store.find_token_by_id(record_id)
+                time.sleep(0.002)
+
+    def observe(self, *record_ids: str, pause: float = 0.005) -> None:
+        """Look ids up again and again, in a thread of its own, until `observed`.
+
+        Args:
+            record_ids: Which.
+            pause: Seconds between two rounds.
+        """
+        self._observer = Observer(
+            lambda record_id: str(self.store.find_token_by_id(record_id).get_access_token()), record_ids, pause
+        )
+
+    def observed(self) -> View:
+        """End what `observe` began, and return what it has seen."""
+        return self._observer.stop()
+
+    def follow(self, record_id: str, access_token: str) -> dict[str, int]:
+        """Look an id up until the near cache answers, then until it brings an access token; return the counters."""
+        self.warm(record_id)
+        deadline = time.monotonic() + 10
+        while self.store.find_token_by_id(record_id).get_access_token() != access_token:
+            assert time.monotonic() < deadline, "the new token does not come"
+            time.sleep(0.002)
+        return self.store.stats()
+
+    def save_now(self, record_id: str, access_token: str, life: float = 3600.0) -> float:
+        """Save another access token; return when that was acknowledged."""
+        token = self.store.find_token_by_id(record_id)
+        token.set_access_token(access_token)
+        token.set_expires_in(str(int((time.time() + life) * 1000)))
+        self.store.save_token(token)
+        return time.monotonic()
+
+    def delete_now(self, record_id: str) -> float:
+        """Delete a token; return when that was acknowledged."""
+        self.store.delete_token(record_id)
+        return time.monotonic()
+
     def in_threads(self, count: int, name: str, /, *args: Any, **options: Any) -> list[Reply]:
         """Have threads carry out one command, and return what they came to."""
         self.start_threads(count, name, *args, **options)
@@ -167,8 +260,8 @@ class Desk:
 
     def join_threads(self) -> list[Reply]:
         """Return what those threads came to, when they have ended."""
-        for thread in self._threads:
-            thread.join()
+        while self._threads:
+            self._threads.pop().join()
         replies, self._replies = self._replies, []
         return replies
 

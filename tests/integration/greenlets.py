@@ -1,8 +1,8 @@
 """A gevent worker: a monkey-patched process with many greenlets that share one store.
 
-Run as ``python -m integration.greenlets REDIS_URL NAMESPACE ZOHO_URL RECORD_ID GREENLETS SECONDS``: each greenlet calls
-CRM once, or for SECONDS if that is not 0; then the process prints what it saw as JSON. With ``-`` for ZOHO_URL the
-greenlets look the token up in the store, without the SDK.
+Run as ``python -m integration.greenlets REDIS_URL NAMESPACE ZOHO_URL RECORD_ID GREENLETS SECONDS [OPTIONS]``: each
+greenlet calls CRM once, or for SECONDS if that is not 0; then the process prints what it saw as JSON. With ``-`` for
+ZOHO_URL the greenlets look the token up in the store, without the SDK. OPTIONS are the store's, as JSON.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def tick(ticks: list[float]) -> None:
 
 def main() -> None:
     """Do what the command line says."""
-    redis_url, namespace, zoho_url, record_id, greenlets, seconds = sys.argv[1:]
+    redis_url, namespace, zoho_url, record_id, greenlets, seconds, *options = sys.argv[1:]
     desk = Desk()
-    desk.open(redis_url, namespace)
+    desk.open(redis_url, namespace, **json.loads(options[0] if options else "{}"))
     if zoho_url != "-":
         desk.boot(zoho_url, id=record_id)
         desk.call()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from integration.fleet import Worker, do_all
 from servers import Server
 from zoho_token_store import RedisTokenStore
 from zoho_token_store.keyspace import Keyspace
+from zoho_token_store.options import USABLE
 from zoho_token_store.testing import FakeZoho
 
 USER = "ada@example.com:60000000001"
@@ -71,6 +73,26 @@ class Site(NamedTuple):
             expires_ms, life_ms, token = client.get(key).split(" ", 2)
             expires_ms = int(expires_ms) - int(seconds * 1000)
             client.set(key, f"{expires_ms} {life_ms} {token}", pxat=expires_ms)
+
+    def due(self, record_id: str) -> str:
+        """Let an access token come near its end, so that it can still be used; return it."""
+        with self.store() as store:
+            token = store.get(record_id)
+        left = int(token.get_expires_in()) / 1000 - time.time()
+        self.age(record_id, left - USABLE - 3)
+        return str(token.get_access_token())
+
+    def end_pause(self, record_id: str) -> None:
+        """Let the pause be over that the fleet makes after a failed refresh."""
+        assert self.lease(record_id)["retry_ms"]
+        with self.server.client() as client:
+            client.hset(Keyspace(self.namespace).lease(record_id), "retry_ms", "1")
+
+    def access_token(self, record_id: str) -> str | None:
+        """Return the access token that is stored."""
+        with self.store() as store:
+            found: str | None = store.get(record_id).get_access_token()
+        return found
 
     def lease(self, name: str) -> dict[str, str]:
         """Return the lease on a record or a credential as it is stored."""

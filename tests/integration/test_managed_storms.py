@@ -1,0 +1,197 @@
+"""A whole fleet whose store refreshes by itself: one call to Zoho for each expiry, and nobody waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from integration.fleet import Worker, do_all, start_all, value_of, wait_until
+from integration.replies import Watch
+from integration.site import Site
+from zoho_token_store.testing import FakeZoho
+
+Start = Callable[[int], list[Worker]]
+ORG = "60000000001"
+
+
+def in_order(watch: Watch, tokens: Sequence[str]) -> bool:
+    """Return whether a thread saw these tokens in this order: some may be missing, and none comes back."""
+    left = iter(tokens)
+    return all(token in left for token in watch.tokens)
+
+
+def test_expiries_that_nobody_waits_for(site: Site, start_workers: Start) -> None:
+    """32 processes without a pause across four expiries at a slow Zoho: one call each, no wait, no token comes back."""
+    record_id = site.log_in(life=3600)
+    workers = start_workers(32)
+    site.open(workers, refresh="managed")
+    do_all(workers, "boot", site.zoho.url, id=record_id)
+    site.zoho.faults.set(latency=1.0)
+    tokens = []
+    do_all(workers, "watch")
+    for expiry in range(1, 5):
+        tokens.append(site.due(record_id))
+        wait_until(lambda old=tokens[-1]: site.access_token(record_id) != old, "there is another token")
+        assert site.zoho.counters.refreshes == expiry
+    tokens.append(site.access_token(record_id))
+    watches: list[Watch] = do_all(workers, "watched")
+    assert [failure for watch in watches for failure in watch.failures] == []
+    assert [watch.tokens for watch in watches if not in_order(watch, tokens)] == []
+    assert {len(watch.tokens) for watch in watches} == {len(tokens)}, "every new token was taken up"
+    assert max(watch.slowest for watch in watches) < 1.0
+    assert sum(stats["waits"] for stats in do_all(workers, "ask", "stats")) == 0
+    assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (4, 1)
+
+
+@pytest.mark.parametrize("kind", ["grant_token", "refresh_token"])
+def test_boot_of_a_fleet(site: Site, start_workers: Start, kind: str) -> None:
+    """16 processes boot on one credential: it is spent once, CRM is asked once whose it is, and all are up."""
+    credential = site.zoho.issue_grant_code() if kind == "grant_token" else site.zoho.issue_refresh_token()
+    workers = start_workers(16)
+    site.open(workers, refresh="managed")
+    site.zoho.faults.set(latency=0.2)  # so that all come while it is spent
+    booted = do_all(workers, "boot", site.zoho.url, find_user=True, **{kind: credential}, **site.client_fields)
+    counters = site.zoho.counters
+    assert (counters.exchanges + counters.refreshes, counters.rejected, counters.throttled) == (1, 0, 0)
+    assert len([seen for seen in site.zoho.requests if seen.endpoint.endswith("/users")]) == 1
+    assert len({(token["id"], token["access_token"]) for token in booted}) == 1
+    assert do_all(workers, "call") == [ORG] * len(workers)
+    assert site.zoho.counters.crm_rejected == 0
+
+
+def test_threads_at_one_expiry(site: Site, start_workers: Start) -> None:
+    """200 threads over 8 processes come when the token is gone: one call, and all have its token."""
+    record_id = site.log_in()
+    workers = start_workers(8)
+    site.open(workers, refresh="managed")
+    do_all(workers, "boot", site.zoho.url, id=record_id)
+    site.zoho.reset()
+    site.zoho.faults.set(latency=0.5)
+    site.expire(record_id)
+    replies = [reply for replies in do_all(workers, "in_threads", 25, "get_token") for reply in replies]
+    assert len(replies) == 200
+    assert {value_of(reply) for reply in replies} == {site.access_token(record_id)}
+    assert max(reply.seconds for reply in replies) < 3
+    assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (1, 1)
+
+
+def test_a_token_that_crm_rejects(site: Site, start_workers: Start) -> None:
+    """CRM rejects the token that 32 threads of 8 processes use: one refresh replaces it, and every call succeeds."""
+    record_id = site.log_in(life=3600)
+    workers = start_workers(8)
+    site.open(workers, refresh="managed")
+    do_all(workers, "boot", site.zoho.url, id=record_id)
+    assert do_all(workers, "call_safely") == [ORG] * len(workers)
+    site.zoho.expire_access_tokens()
+    replies = [reply for replies in do_all(workers, "in_threads", 4, "call_safely") for reply in replies]
+    assert {value_of(reply) for reply in replies} == {ORG}
+    assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (1, 1)
+    assert site.zoho.counters.crm_rejected <= len(replies), "each was rejected once at most"
+
+
+def test_a_fleet_that_is_half_way_to_it(site: Site, start_workers: Start) -> None:
+    """Workers whose SDK refreshes, and such whose store does, on one record: one refresh for each expiry."""
+    record_id = site.log_in(life=3600)
+    workers = start_workers(8)
+    site.open(workers[:4])
+    site.open(workers[4:], refresh="managed")
+    do_all(workers, "boot", site.zoho.url, id=record_id)
+    site.zoho.faults.set(latency=0.2)
+    do_all(workers, "watch")
+    for expiry in range(1, 5):
+        old = site.due(record_id) if expiry % 2 else site.access_token(record_id)
+        if expiry % 2 == 0:
+            site.expire(record_id)
+        wait_until(lambda old=old: site.access_token(record_id) not in (None, old), "there is another token")
+        assert site.zoho.counters.refreshes == expiry
+    watches: list[Watch] = do_all(workers, "watched")
+    assert [failure for watch in watches for failure in watch.failures] == []
+    assert {watch.tokens[-1] for watch in watches} == {site.access_token(record_id)}
+    assert site.zoho.max_in_flight() == 1
+
+
+def test_two_data_centres(site: Site, start_workers: Start) -> None:
+    """Threads of one process that belong to different accounts servers: each token is refreshed where it is known."""
+    with FakeZoho() as europe:
+        here, there = site.log_in(), Site(site.server, site.namespace, europe).log_in("grace@example.com")
+        workers = start_workers(6)
+        site.open(workers, refresh="managed")
+        do_all(workers, "boot", site.zoho.url, id=here)
+        for zoho in (site.zoho, europe):
+            zoho.faults.set(latency=0.2)
+            zoho.reset()
+        for record_id in (here, there):
+            site.expire(record_id)
+        for worker in workers:
+            worker.do("start_threads", 3, "call_as", europe.url, id=there)
+            worker.do("start_threads", 3, "call_as", site.zoho.url, id=here)
+        replies = [reply for replies in do_all(workers, "join_threads") for reply in replies]
+        assert {value_of(reply) for reply in replies} == {ORG}
+        for zoho in (site.zoho, europe):
+            assert (zoho.counters.refreshes, zoho.counters.rejected, zoho.counters.crm_rejected) == (1, 0, 0)
+
+
+def test_refresh_tokens_that_rotate(site: Site, start_workers: Start) -> None:
+    """16 processes without a pause, ends that are foreseen and such that are not: each refresh token is used once."""
+    record_id = site.log_in(life=3600)
+    workers = start_workers(16)
+    site.open(workers, refresh="managed")
+    do_all(workers, "boot", site.zoho.url, id=record_id)
+    site.zoho.faults.set(rotate_refresh_tokens=True, latency=0.1)
+    do_all(workers, "watch")
+    tokens = []
+    for expiry in range(1, 7):
+        if expiry % 2:
+            tokens.append(site.due(record_id))
+        else:
+            tokens.append(site.access_token(record_id))
+            site.expire(record_id)
+        wait_until(lambda old=tokens[-1]: site.access_token(record_id) not in (None, old), "there is another token")
+        assert (site.zoho.counters.refreshes, site.zoho.counters.rejected) == (expiry, 0)
+    tokens.append(site.access_token(record_id))
+    watches: list[Watch] = do_all(workers, "watched")
+    assert [failure for watch in watches for failure in watch.failures] == []
+    assert [watch.tokens for watch in watches if not in_order(watch, tokens)] == []
+    assert site.zoho.max_in_flight() == 1
+    with site.store() as store:
+        site.zoho.issue_access_token(store.get(record_id).get_refresh_token())  # refuses any but the newest
+
+
+def test_clocks_that_differ(site: Site, start_workers: Start) -> None:
+    """Workers whose clocks are an hour ahead or behind refresh for all: the SDK of none of them does it again."""
+    record_id = site.log_in(life=3600)
+    workers = start_workers(6)
+    for index, worker in enumerate(workers):
+        worker.do("shift_clock", 3600.0 * (index % 3 - 1))
+    site.open(workers, refresh="managed")
+    do_all(workers, "boot", site.zoho.url, id=record_id)
+    for expiry, worker in enumerate(workers[:3], start=1):
+        site.expire(record_id)
+        token = worker.do("get_token")
+        assert set(do_all(workers, "get_token")) == {token}
+        assert site.zoho.counters.refreshes == expiry
+    assert do_all(workers, "call") == [ORG] * len(workers)
+
+
+@pytest.mark.soak
+def test_ten_real_expiries(site: Site, start_workers: Start) -> None:
+    """32 processes that call CRM across ten expiries in real time: one refresh for each, and nobody waits."""
+    site.zoho.accounts.limits = replace(site.zoho.accounts.limits, access_token_ttl=20, access_tokens_per_window=10**6)
+    record_id = site.log_in()
+    workers = start_workers(32)
+    site.open(workers, refresh="managed", refresh_budget=1000)
+    do_all(workers, "boot", site.zoho.url, id=record_id)
+    waited = sum(stats["waits"] for stats in do_all(workers, "ask", "stats"))
+    site.zoho.reset()
+    site.zoho.faults.set(latency=1.0)
+    started = time.monotonic()
+    start_all(workers, "call_until", started + 115, pause=0.1)  # due 10 s after each answer
+    loops = [value_of(worker.finish(150)) for worker in workers]
+    assert [failure for loop in loops for failure in loop.failures] == []
+    assert max(loop.slowest for loop in loops) < 1.0
+    assert sum(stats["waits"] for stats in do_all(workers, "ask", "stats")) == waited
+    assert site.zoho.counters.refreshes == 10
+    assert (site.zoho.counters.crm_rejected, site.zoho.max_in_flight()) == (0, 1)
