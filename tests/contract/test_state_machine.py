@@ -140,7 +140,7 @@ class TheStore(Comparison):
             token.set_expires_in(str(int(given["expires"] * 1000)))
         # Its store may have been closed since: then the object is as good as any other with these fields.
         carried = getattr(token, "_carried", None)
-        ours = carried is not None and carried.store is self.stores[process]
+        ours = carried is not None and carried.origin is self.stores[process]._origin
         self.save(process, token, given, base if ours else None)
 
     @rule(process=processes, id=ids, times=st.integers(2, 5))

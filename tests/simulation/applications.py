@@ -9,7 +9,7 @@ from simulation.process import Process
 from simulation.sdk_flow import get_token
 from simulation.state import State
 from simulation.world import World
-from simulation.zoho import ZohoError
+from simulation.zoho import SECRET, ZohoError
 from zoho_token_store import TokenDeleted, TokenStoreError
 from zoho_token_store.keyspace import pointer
 from zoho_token_store.zoho_sdk import OAuthToken, UserSignature
@@ -28,7 +28,7 @@ def token(
     """Return an application's token object."""
     return OAuthToken(
         client_id=client,
-        client_secret=client and f"secret of {client}",
+        client_secret=client and f"{SECRET}{client}",
         grant_token=code,
         refresh_token=refresh,
         user_signature=None if user is None else UserSignature(user),

@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.state import State
 from simulation.violation import Violation
-from zoho_token_store import RefreshFailing, RefreshTimeout, TokenDeleted, TokenNotFound, TokenStoreError
+from zoho_token_store import (
+    RefreshFailing,
+    RefreshRejected,
+    RefreshThrottled,
+    RefreshTimeout,
+    TokenDeleted,
+    TokenNotFound,
+    TokenStoreError,
+)
 from zoho_token_store.keyspace import NO_CLIENT, client_digest, pointer
 from zoho_token_store.match import TokenData
 
 if TYPE_CHECKING:
     from simulation.invariants import Invariants
     from simulation.process import Process
+
+
+_REFRESH_ERRORS = (RefreshTimeout, RefreshFailing, RefreshThrottled, RefreshRejected)
 
 
 class Expectation:
@@ -33,10 +44,13 @@ class Expectation:
         self._stalled = process.stalled
         self._quick = not self._world.faults.any()
         self._before = self._matches()
+        self._usable = self._usable_tokens() if process.managed else set()
 
     def answered(self, found: Any) -> None:
         """Check an answer."""
         self._check_time()
+        if self._process.managed:
+            self._check_managed(found)
         if found is None:
             self._check_miss()
             return
@@ -55,8 +69,19 @@ class Expectation:
         self._check_time()
         if isinstance(error, (TokenDeleted, TokenNotFound)):
             self._check_miss()
-        if isinstance(error, (RefreshTimeout, RefreshFailing)) and self._all.quick and not self._all.leaving:
+        if isinstance(error, _REFRESH_ERRORS) and self._all.quick and not self._all.leaving:
             self._fail(f"{type(error).__name__}, though nothing fails")
+        if isinstance(error, _REFRESH_ERRORS) and self._usable & self._usable_tokens():
+            self._fail(f"{type(error).__name__}, though there is an access token that can be used")
+        if isinstance(error, RefreshTimeout) and self._process.managed and self._world.faults.only_zoho():
+            self._fail("nobody has refreshed in time, though nobody died")
+
+    def _check_managed(self, found: Any) -> None:
+        """Who is handed out a token by a store that refreshes can use it: the SDK never has to refresh."""
+        if found is None and (self._data.grant_token or self._data.refresh_token):
+            self._fail("found nothing, and the SDK would spend what it has")
+        if found is not None and not found.get_access_token():
+            self._fail("got no access token, and the SDK would refresh")
 
     def _matches(self) -> dict[str, str]:
         """Return the records that this look-up may be about, by selector."""
@@ -78,6 +103,12 @@ class Expectation:
             and state.records[record_id].client_id in (None, data.client_id or None)
             and (state.records[record_id].refreshable)
         }
+
+    def _usable_tokens(self) -> set[str]:
+        """Return the access tokens with more than 6 s to live of the records that this look-up is about."""
+        state, now_ms = State(self._world.memory), self._world.now_us // 1000
+        accesses = (state.records[record_id].access for record_id in self._matches().values())
+        return {access.token for access in accesses if access and access.expires_ms > now_ms + 6_000}
 
     def _check_miss(self) -> None:
         """A record that was there all the time must have been found."""
@@ -109,17 +140,22 @@ class Expectation:
         """An access token that is handed out works, and was not rejected before."""
         left_us = self._world.zoho.expires_us.get(access, self._world.now_us + 10**9) - self._world.now_us
         stalled = self._process.stalled - self._stalled
-        if left_us < 5_000_000 - stalled * 1e6 - self._process.store._options.operation_timeout * 1e6:
+        if left_us < 5_000_000 - stalled * 1e6 - self._process.options.operation_timeout * 1e6:
             self._fail(f"got {access} with {left_us / 1e6:.2f} s left")
         if self._all.rejections.get(access, self._began_us) < self._began_us:
             self._fail(f"got {access}, which CRM has rejected")
 
     def _check_time(self) -> None:
         """No look-up outlasts its budget."""
-        options = self._process.store._options
+        options = self._process.options
         took = (self._world.now_us - self._began_us) / 1e6 - (self._process.stalled - self._stalled)
         self._all.longest_find = max(self._all.longest_find, took)
         longest = self._all.patience if self._all.quick else options.wait_timeout + 8 * options.operation_timeout
+        if self._process.managed and not self._all.quick:
+            # It may have to do it itself in the end, and is elected anew if it loses the lease over it.
+            longest += options.wait_timeout + 2 * options.request_timeout
+        if self._usable & self._usable_tokens() and not self._world.faults.any():
+            longest = self._all.patience  # nobody waits for a refresh ahead of time
         if took > longest:
             self._fail(f"took {took:.1f} s")
 

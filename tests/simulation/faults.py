@@ -21,6 +21,8 @@ class Faults:
         hang: Zoho takes longer than a lease.
         zoho_lost: Zoho does what it was asked, and the answer is lost.
         full: The server is out of memory for a while.
+        cut_off: A process cannot reach Redis for a while; a family sees to it.
+        is_calm: Whether nothing goes wrong any more.
     """
 
     rng: random.Random
@@ -31,19 +33,25 @@ class Faults:
     hang: float = 0.0
     zoho_lost: float = 0.0
     full: float = 0.0
+    cut_off: float = 0.0
+    is_calm: bool = False
 
     def any(self) -> bool:
-        """Return whether anything can go wrong."""
-        return any((self.lost, self.crash, self.stall, self.refused, self.hang, self.zoho_lost, self.full))
+        """Return whether anything can go wrong, or could before it was calm."""
+        return not self.only_zoho() or any((self.refused, self.hang, self.zoho_lost))
+
+    def only_zoho(self) -> bool:
+        """Return whether nothing but Zoho can, or could, go wrong."""
+        return not any((self.cut_off, self.lost, self.crash, self.stall, self.full))
 
     def calm(self) -> None:
         """Let nothing go wrong any more."""
-        self.lost = self.crash = self.stall = self.refused = self.hang = self.zoho_lost = self.full = 0.0
+        self.is_calm = True
 
     def happens(self, kind: str) -> bool:
         """Draw whether something happens now."""
         chance = getattr(self, kind)
-        return bool(chance) and self.rng.random() < chance
+        return bool(chance) and not self.is_calm and self.rng.random() < chance
 
     def fate(self) -> Fate:
         """Draw what becomes of a request."""

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from simulation.expectation import Expectation
+from simulation.fleet_book import FleetBook
 from simulation.lease_book import LeaseBook, Sent
 from simulation.login_book import LoginBook
 from simulation.state import State
@@ -59,6 +60,7 @@ class Invariants:
     _records: dict[str, TokenRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.fleet = FleetBook(self.world)
         self.leases = LeaseBook(self.world)
         self.logins = LoginBook(self.world)
 
@@ -81,6 +83,7 @@ class Invariants:
             if sent.wish.nonce in self.written[-REMEMBERED:]:
                 raise Violation(f"save {sent.wish.nonce} was written twice")
             self.written.append(sent.wish.nonce)
+        self.fleet.executed(process, sent, reply, answer)
         self.leases.executed(sent, reply, answer)
         if wrote:
             state = State(self.world.memory)
@@ -241,6 +244,7 @@ class Invariants:
         state = State(self.world.memory)
         data = wish.data
         self.logins.saved(wish)
+        self.fleet.saved(wish.data.refresh_token)
         self.check(state)
         offered = wish.intended
         found: dict[str, str] = {}

@@ -116,5 +116,7 @@ class LoginBook:
         slack_us = 60_000_000 if self._world.faults.stall else 10_000
         if older in self._rotated:
             return  # whoever brings it has not heard that it is spent
+        if older in self._world.zoho.revoked:
+            return  # a store that refreshes has tried the others, and taken one that works
         if kept and successor and kept.acknowledged and successor.to_us < kept.from_us - slack_us * kept.unleased:
             raise Violation(f"{newer} took the place of {older}, which is newer")

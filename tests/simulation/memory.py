@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 # Refused on a full server unless the script has already written something (Redis checks the first write only).
-_NEEDS_MEMORY = {"SET", "HSET", "XADD", "ZADD"}
+_NEEDS_MEMORY = {"SET", "HSET", "HINCRBY", "XADD", "ZADD"}
 _WRITES = _NEEDS_MEMORY | {"DEL", "HDEL", "PEXPIRE", "PEXPIREAT", "PERSIST", "ZREM"}
 
 
@@ -119,6 +119,12 @@ class Memory:
     def _pexpire(self, key: str, life_ms: str) -> int:
         return self._pexpireat(key, str(self._now_us() // 1000 + int(life_ms)))
 
+    def _pttl(self, key: str) -> int:
+        if self.peek(key) is None:
+            return -2
+        left_ms = self.ttl_ms(key)
+        return -1 if left_ms is None else left_ms
+
     def _persist(self, key: str) -> int:
         return int(self.peek(key) is not None and self._ends_ms.pop(key, None) is not None)
 
@@ -154,6 +160,11 @@ class Memory:
         before = len(value)
         value.update(zip(pairs[::2], pairs[1::2], strict=True))
         return len(value) - before
+
+    def _hincrby(self, key: str, field: str, by: str) -> int:
+        number = int(self._hget(key, field) or 0) + int(by)
+        self._hset(key, field, str(number))
+        return number
 
     def _hdel(self, key: str, *fields: str) -> int:
         value = self._typed(key, dict) or {}

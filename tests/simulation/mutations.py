@@ -291,7 +291,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an ending process leaves its leases", ("leavers-quiet",), "took",
-        (), edited(RELEASE, ("if held[1] == ARGV[i]", "if false and held[1] == ARGV[i]")),
+        (), edited(RELEASE, ("if held[1] == owner", "if false and held[1] == owner")),
     ),
     # Errors that the simulation has found, put back in.
     Mutation(

@@ -10,13 +10,29 @@ from unittest.mock import patch
 
 from greenlet import getcurrent
 
+from simulation.accounts import SITE, BugsOnly, SimulatedAccounts
 from simulation.scheduler import Killed
 from simulation.simulated_link import SimulatedLink
-from simulation.threads import SimulatedThreading
-from zoho_token_store import RedisTokenStore, TokenStoreError, kept, lease, saver, store
+from simulation.threads import Pool, SimulatedThreading
+from zoho_token_store import (
+    RedisTokenStore,
+    TokenStoreError,
+    background,
+    keeper,
+    kept,
+    lease,
+    margin,
+    parts,
+    refresher,
+    renewal,
+    saver,
+    store,
+    supply,
+)
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.merge import Wish
+from zoho_token_store.options import make_options
 from zoho_token_store.saver import Save
 from zoho_token_store.sdk import read_token
 
@@ -85,7 +101,15 @@ class Process:
         self.operations: dict[Any, Wish] = {}
         """The save that each of the threads is at."""
         self.clock = SimulatedClock(self, skew)
+        self.managed = options.get("refresh") == "managed"
+        """Whether its store refreshes by itself."""
+        self.leaving = False
+        """Whether it gives its leases back, and ends."""
+        self.cut_off_until_us = 0
+        """Until when it cannot reach Redis."""
+        self._still_until_us = 0
         self._options = options
+        self.options = make_options(options)
         self.store: Any = None
         world.scheduler.spawn(name, self._run, self)
 
@@ -94,10 +118,14 @@ class Process:
         if self.dead:
             raise Killed
         self.world.scheduler.pause(seconds, ready)
+        while self.managed and self._still_until_us > self.world.now_us:
+            # All its threads stand still: that which renews the leases, too.
+            self.world.scheduler.pause((self._still_until_us - self.world.now_us) / 1e6)
         if self.world.faults.happens("stall"):
             length = self.world.rng.uniform(0.1, 3) * self.world.lease_ttl
             self.stalled += length
             self.world.note(self.name, f"stalled for {length:.1f} s")
+            self._still_until_us = self.world.now_us + int(length * 1e6)
             self.world.scheduler.pause(length)
         if self.world.faults.happens("crash"):
             self.world.note(self.name, "killed")
@@ -153,6 +181,8 @@ class Process:
     def _call(self, verb: str, check: Any = None) -> Iterator[None]:
         """Note a call and its outcome."""
         self.world.note(self.name, verb)
+        fleet = self.world.invariants.fleet
+        fleet.begin(bool(check))
         try:
             yield
         except TokenStoreError as error:
@@ -162,6 +192,8 @@ class Process:
             raise
         else:
             self.world.note(self.name, f"{verb} done")
+        finally:
+            fleet.end()
 
     def _run(self) -> None:
         self.store = self._open()
@@ -169,6 +201,7 @@ class Process:
         while len(self.store._kept):
             self.pause(1.0)
         self.world.note(self.name, "exits")
+        self.leaving = True
         self.store.close()
         self.dead = True
 
@@ -199,14 +232,19 @@ def seams(world: World) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, stand_in in (
             # The link's constructor is the seam: a process stands where it takes a client.
-            (store, "RedisLink", SimulatedLink),
+            (parts, "RedisLink", SimulatedLink),
+            (parts, "Accounts", SimulatedAccounts),
+            (keeper, "ThreadPoolExecutor", Pool(threads)),
+            *((module, "find_site", lambda *_: SITE) for module in (keeper, refresher, supply)),
+            (supply, "log", BugsOnly()),
             (store, "watch", lambda *_: None),
             (lease, "hook_exits", lambda: None),
             (kept, "hook_exits", lambda: None),
             (lease, "secrets", chance),
             (saver, "secrets", chance),
-            (lease, "threading", threads),
-            (kept, "threading", threads),
+            (margin, "random", rng),
+            (refresher, "random", rng),
+            *((module, "threading", threads) for module in (background, kept, lease, renewal)),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield

@@ -58,7 +58,7 @@ class Scheduler:
         self.now_us = start_us
         self.steps = 0
         self._rng = rng
-        self._most_steps = most_steps
+        self.most_steps = most_steps
         self._tasks: dict[greenlet, Task] = {}
         self._hub = getcurrent()
         self._period = rng.choice((1, 3, 10, 40))
@@ -95,9 +95,9 @@ class Scheduler:
         """
         while self._tasks:
             self.steps += 1
-            if self.steps > self._most_steps:
+            if self.steps > self.most_steps:
                 left = [task.name for task in self._tasks.values()]
-                raise Stuck(f"no end after {self._most_steps} steps; left are {left}")
+                raise Stuck(f"no end after {self.most_steps} steps; left are {left}")
             task = self._next()
             if task.owner is not None and task.owner.dead:
                 self._kill(task)

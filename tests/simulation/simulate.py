@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from simulation.families_managed import MANAGED
 from simulation.workloads import FAMILIES
 from simulation.world import World
 
@@ -38,7 +39,7 @@ def make(name: str, **settings: Any) -> World:
     for kind, chance in FAULTS[faults].items():
         setattr(world.faults, kind, chance)
     world.invariants.quick = faults == "quiet"
-    FAMILIES[family](world)
+    (FAMILIES | MANAGED)[family](world)
     return world
 
 

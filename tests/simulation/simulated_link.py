@@ -64,10 +64,13 @@ class SimulatedLink:
     def _exchange(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         world, process = self._world, self._process
         process.pause()
+        if process.cut_off_until_us > world.now_us:
+            process.pause(world.faults.silence(self._budget))
+            raise RedisConnectionError("cut off")
         fate = world.faults.fate()
         if fate is not Fate.ANSWERED:
             world.note(process.name, f"{script.name}: {fate.value}")
-        sent = Sent(script, keys, args, process.operations.get(getcurrent()), process.store._owners.this_thread())
+        sent = Sent(script, keys, args, process.operations.get(getcurrent()))
 
         def send() -> Any:
             return world.execute(process, sent)

@@ -11,7 +11,8 @@ import pytest
 from simulation.simulate import simulate
 
 
-@pytest.mark.parametrize("name", ["boot-lossy-3", "direct_saves-stormy-7", "everything-stormy-9", "threads-crashing-2"])
+@pytest.mark.parametrize("name", ["boot-lossy-3", "direct_saves-stormy-7", "everything-stormy-9", "threads-crashing-2",
+                                  "managed_threads-stormy-5", "managed_ahead-stalling-3"])  # fmt: skip
 def test_the_same_name_is_the_same_schedule(name: str) -> None:
     """Two runs in one process, and one in a process that hashes in another order, take the same steps."""
     trace = simulate(name, traced=True).trace

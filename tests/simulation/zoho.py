@@ -9,9 +9,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from simulation.violation import Violation
+
 if TYPE_CHECKING:
     from simulation.process import Process
     from simulation.world import World
+
+
+SECRET = "secret of "
 
 
 class ZohoError(Exception):
@@ -67,6 +72,8 @@ class Zoho:
         life: Of an access token, seconds.
         latency: Longest answer time, seconds.
         down: Whether every request is answered with an error.
+        throttled: Whether every refresh of a managed store is told to come back later.
+        secret: What a client's secret begins with; managed stores are refused with another.
     """
 
     world: World
@@ -74,9 +81,12 @@ class Zoho:
     life: float = 60.0
     latency: float = 0.3
     down: bool = False
+    throttled: bool = False
+    secret: str = SECRET
     owners: dict[str, Owner] = field(default_factory=dict)
     codes: dict[str, bool] = field(default_factory=dict)
     live: set[str] = field(default_factory=set)
+    revoked: set[str] = field(default_factory=set)
     calls: list[Call] = field(default_factory=list)
     expires_us: dict[str, int] = field(default_factory=dict)
     got_with: dict[str, str] = field(default_factory=dict)
@@ -93,6 +103,11 @@ class Zoho:
         token = self._name("refresh", Owner(user, client))
         self.live.add(token)
         return token
+
+    def revoke(self, *refresh_tokens: str) -> None:
+        """End refresh tokens: the user, or an administrator, has withdrawn the consent."""
+        self.live.difference_update(refresh_tokens)
+        self.revoked.update(refresh_tokens)
 
     def access(self, owner: Owner) -> str:
         """Return a new access token."""
@@ -128,6 +143,8 @@ class Zoho:
 
     def _begin(self, process: Process, spent: str | None) -> Call:
         call = Call(spent or "", process.name, self.world.now_us)
+        if process.managed and spent and not process.stalled:
+            raise Violation(f"{process.name} is managed, and its SDK spends {spent}")
         self.calls.append(call)
         self.world.invariants.asked(call)
         faults, rng = self.world.faults, self.world.rng
