@@ -42,8 +42,7 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     """
     _check_touched(wish, snapshot)
     own = _own(wish.data.id, snapshot)
-    if own is None and wish.baseline is not None:
-        # Redis has lost the record, by a restart without a dump: now everything that the caller has is news.
+    if wish.baseline is not None and _is_lost(wish, own, snapshot):
         wish.forget_baseline()
     credentials = _credential_holders(wish, own, snapshot)
     holder = own or next((record for record in credentials.values() if _same_client(wish, record)), None)
@@ -220,6 +219,16 @@ def _own(record_id: str | None, snapshot: Snapshot) -> TokenRecord | None:
     if record is None and snapshot.string(tombstone(record_id)):
         raise TokenDeleted(record_id)
     return record
+
+
+def _is_lost(wish: Wish, own: TokenRecord | None, snapshot: Snapshot) -> bool:
+    """Return whether Redis has lost the record that was handed out, so that everything that the caller has is news.
+
+    It came back without its data, or with an older state of them, from a dump.
+    """
+    if own is not None:
+        return wish.baseline is not None and int(own.fence) < int(wish.baseline.fence)
+    return snapshot.known_absent(wish.data.id or "")
 
 
 def _check_touched(wish: Wish, snapshot: Snapshot) -> None:

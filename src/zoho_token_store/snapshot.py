@@ -37,6 +37,10 @@ class Snapshot:
         """Return whether a record was looked for and is not there."""
         return record_id in self._read_records and self._records.get(record_id) is None
 
+    def known_absent(self, record_id: str) -> bool:
+        """Return whether a record was loaded, and is not there: what is more than a guess."""
+        return record_id in self._records and self._records[record_id] is None
+
     def reads(self) -> tuple[dict[str, str], dict[str, str]]:
         """Return what was read: values of strings by name, revisions of records by id ("" for absent)."""
         strings = {name: self._strings.get(name, "") for name in self._read_strings}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 REMEMBERED = 4
@@ -247,8 +248,8 @@ class Model:
         goes_newer = bool(goes.refresh) and (not stays.refresh or goes.login > stays.login)
         newer, older = (replace(goes), replace(stays)) if goes_newer else (replace(stays), replace(goes))
         spares = [*goes.spares, *stays.spares, *([older.refresh] if older.refresh else [])]
-        stays.old_refresh = [*goes.old_refresh, *stays.old_refresh][-REMEMBERED:]
-        stays.old_grant = [*goes.old_grant, *stays.old_grant][-REMEMBERED:]
+        stays.old_refresh = in_turns(stays.old_refresh, goes.old_refresh)
+        stays.old_grant = in_turns(stays.old_grant, goes.old_grant)
         for name in DURABLE:
             setattr(stays, name, getattr(newer, name) or getattr(older, name))
         if older.grant and older.grant != stays.grant:
@@ -270,8 +271,14 @@ class Model:
     def invalidate(self, id: str, access: str | None) -> None:
         record = self.by_id(id)
         if record is not None and record.access and access in (None, record.access):
-            record.access, record.attempts = None, Attempts()
+            record.access = None  # which brings nothing to refresh with: a pause goes on
             self._end()
+
+
+def in_turns(mine: list[str], theirs: list[str]) -> list[str]:
+    """Return the newest of both, in turns, oldest first."""
+    newest = [one for pair in zip_longest(mine[::-1], theirs[::-1]) for one in pair if one is not None]
+    return list(dict.fromkeys(newest))[::-1][-REMEMBERED:]
 
 
 def remember(known: list[str], one: str) -> list[str]:

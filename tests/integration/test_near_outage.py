@@ -1,0 +1,257 @@
+"""Redis dies, falls silent, comes back empty or with an old dump: who has a good token goes on, and nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from integration.calls import CLIENT
+from integration.desk import describe, make_token
+from integration.fleet import Worker, do_all, wait_until
+from integration.observer import View
+from integration.site import Site
+from proxy import FaultyProxy
+from servers import Server
+from zoho_token_store import RedisTokenStore, StoreUnavailable, TokenNotFound
+from zoho_token_store.testing import FakeZoho
+
+Start = Callable[[int], list[Worker]]
+StartServer = Callable[..., Server]
+Open = Callable[..., RedisTokenStore]
+FOUND_OUT = 0.5
+"""After this time all have found out that a server was killed, seconds."""
+
+
+@pytest.fixture
+def own(start_server: StartServer) -> Server:
+    """Start a server that the test may kill."""
+    return start_server()
+
+
+@pytest.fixture
+def open_store(own: Server, namespace: str) -> Iterator[Open]:
+    """Open stores with near caches; each stands for a process of its own."""
+    with ExitStack() as stack:
+
+        def open_one(url: str = own.url, near_cache: Any = True, **options: Any) -> RedisTokenStore:
+            settings = {"operation_timeout": 0.5, "near_cache": near_cache} | options
+            return stack.enter_context(RedisTokenStore.from_url(url, namespace, **settings))
+
+        yield open_one
+
+
+def saved(store: RedisTokenStore, token: Any, access: str, refresh: str | None = None) -> Any:
+    """Save a token with an access token of an hour, and perhaps another refresh token; return it."""
+    token.set_access_token(access)
+    token.set_expires_in(str(int((time.time() + 3600) * 1000)))
+    if refresh:
+        token.set_refresh_token(refresh)
+    store.save_token(token)
+    return token
+
+
+def log_in(store: RedisTokenStore, name: str) -> Any:
+    """Store a token of a new user."""
+    token = make_token(user=name, refresh_token=f"refresh of {name}", **CLIENT)
+    return saved(store, token, f"access of {name}")
+
+
+def warm(store: RedisTokenStore, *tokens: Any) -> None:
+    """Look tokens up until the near cache answers."""
+    time.sleep(0.1)  # until the events of what was just saved have arrived, which would drop it
+    for token in tokens:
+        hits = store.stats()["near_hits"]
+
+        def known(record_id: str = token.get_id(), hits: int = hits) -> bool:
+            store.find_token_by_id(record_id)
+            return store.stats()["near_hits"] > hits
+
+        wait_until(known, "the near cache answers")
+
+
+def held_up(views: Sequence[View], since: float, until: float) -> list[float]:
+    """Return how long slow looks took that began in a time, seconds."""
+    return [seconds for view in views for began, seconds in view.slow if since <= began < until]
+
+
+def outage(site: Site, workers: Sequence[Worker], seconds: float) -> None:
+    """Kill Redis under a fleet that looks tokens up all the time, for some seconds; then it is empty.
+
+    Nobody sees an error or waits, and what the fleet held is in Redis again, secrets included; what was deleted is not.
+    """
+    *ids, logged_out = [site.log_in(f"user {number}", life=3600) for number in range(5)]
+    site.open(workers, near_cache=True, operation_timeout=0.5)
+    do_all(workers, "warm", *ids, logged_out)
+    with site.store() as store:
+        store.delete_token(logged_out)
+        before = {record_id: describe(store.get(record_id)) for record_id in ids}
+    do_all(workers, "observe", *ids)
+    time.sleep(0.3)
+    site.server.kill()
+    killed = time.monotonic()
+    time.sleep(FOUND_OUT)
+    finds = [stats["finds"] for stats in do_all(workers, "ask", "stats")]
+    time.sleep(seconds - FOUND_OUT)
+    assert [stats["finds"] for stats in do_all(workers, "ask", "stats")] == finds, "nobody asks a Redis that is away"
+    back = time.monotonic()
+    site.server.start()
+    with site.store() as store:
+        wait_until(lambda: len(store.get_tokens()) == len(ids), "all is given back")
+        wait_until(
+            lambda: sum(stats["near_emptied"] for stats in do_all(workers, "ask", "stats")) == len(workers), "seen"
+        )
+        time.sleep(0.2)
+        views: list[View] = do_all(workers, "observed")
+        assert {record_id: describe(store.get(record_id)) for record_id in ids} == before
+        with pytest.raises(TokenNotFound):
+            store.find_token_by_id(logged_out)
+    assert sum(stats["restored"] for stats in do_all(workers, "ask", "stats")) == len(ids), "each once"
+    for view in views:
+        for record_id in ids:
+            assert view.outcomes(record_id) == [before[record_id]["access_token"]], (
+                "never an error, never another token"
+            )
+    # On a busy machine a look is interrupted now and then, and not since it waits for anything.
+    slow, looks = held_up(views, killed + FOUND_OUT, back), sum(view.looks for view in views)
+    print(
+        f"\n{looks} looks; slower than 5 ms while Redis was away: {len(slow)}, the slowest {max(slow, default=0):.3f} s"
+    )
+    assert len(slow) <= looks / 100
+    assert max(slow, default=0) < 0.25
+    do_all(workers, "warm", *ids)
+
+
+def test_killed_under_load(own: Server, namespace: str, zoho: FakeZoho, start_workers: Start) -> None:
+    """Redis is killed, away for three seconds and empty when it is back, under eight processes."""
+    outage(Site(own, namespace, zoho), start_workers(8), 3.0)
+
+
+@pytest.mark.soak
+def test_away_for_a_minute(own: Server, namespace: str, zoho: FakeZoho, start_workers: Start) -> None:
+    """The same for 60 s and 16 processes."""
+    outage(Site(own, namespace, zoho), start_workers(16), 60.0)
+
+
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(60.0, marks=pytest.mark.soak)])
+def test_silent(own: Server, namespace: str, zoho: FakeZoho, start_workers: Start, seconds: float) -> None:
+    """Redis is connected to and says nothing: no error; who has to ask is held up once, and then nobody is."""
+    site = Site(own, namespace, zoho)
+    fresh, due = site.log_in("fresh", life=3600), site.log_in("due", life=200)
+    holder, *workers = start_workers(7)
+    site.open([holder, *workers], near_cache=True, operation_timeout=0.5, lease_ttl=30, wait_timeout=60)
+    site.age(due, 180)  # in its margin, and can be used
+    holder.do("find_by_id", due)
+    do_all(workers, "warm", fresh, due)
+    do_all(workers, "observe", due, fresh)
+    time.sleep(0.2)
+    silent = time.monotonic()
+    with own.paused():
+        time.sleep(seconds)
+    back = time.monotonic()
+    for worker, stats in zip(workers, do_all(workers, "ask", "stats"), strict=True):
+        finds = stats["finds"]
+        wait_until(lambda: worker.do("ask", "stats")["finds"] > finds, "it asks again")  # noqa: B023
+    views: list[View] = do_all(workers, "observed")
+    for view in views:
+        assert [len(view.outcomes(record_id)) for record_id in (fresh, due)] == [1, 1]
+        waited = [seconds for seconds in held_up([view], silent - 1, back) if seconds > 0.25]
+        assert len(waited) <= 1, "only the one who finds Redis silent"
+        assert all(seconds < 1 for seconds in waited)
+    slow, looks = held_up(views, silent + 1.6, back), sum(view.looks for view in views)
+    assert len(slow) <= looks / 100
+    for stats in do_all(workers, "ask", "stats"):
+        assert (stats["near_emptied"], stats["restored"], stats["takeovers"]) == (0, 0, 0)
+
+
+def test_who_was_cut_off_gives_nothing_back(own: Server, open_store: Open) -> None:
+    """A worker that lost the way to Redis before it died may have missed a logout; one that was there has not."""
+    with FaultyProxy(own.socket_path) as proxy:
+        there, cut_off = open_store(), open_store(proxy.url)
+        ada, bob, both = (log_in(there, name) for name in ("ada", "bob", "both"))
+        warm(there, ada, both)
+        warm(cut_off, bob, both)
+        proxy.refuse = True
+        proxy.cut()
+        there.delete_token(both.get_id())
+        time.sleep(3.2)  # a server that was started at once would count as the one that was lost
+        own.restart()
+        proxy.refuse = False
+        for store in (there, cut_off):
+            wait_until(lambda: store.stats()["near_emptied"] == 1, "the loss is seen")  # noqa: B023
+        assert (there.stats()["restored"], cut_off.stats()["restored"]) == (1, 0)
+        for store in (there, cut_off):
+            assert store.find_token_by_id(ada.get_id()).get_refresh_token() == "refresh of ada"
+            for token in (bob, both):
+                with pytest.raises(TokenNotFound):
+                    store.find_token_by_id(token.get_id())
+
+
+def test_an_old_dump(own: Server, open_store: Open) -> None:
+    """What is newer than the dump is given back, and takes the place of nothing that is newer still."""
+    plain, one, two = open_store(near_cache=False), open_store(), open_store()
+    unchanged, refreshed, kept, both = (log_in(plain, name) for name in ("unchanged", "refreshed", "kept", "both"))
+    with own.client() as client:
+        client.save()
+    later = log_in(plain, "later")
+    saved(plain, refreshed, "access 2", refresh="refresh 2")
+    saved(plain, both, "access 2", refresh="refresh 2 of both")
+    deleted = log_in(plain, "deleted")
+    warm(one, unchanged, refreshed, later, both, deleted)
+    mine = {name: two.find_token_by_id(token.get_id()) for name, token in (("kept", kept), ("both", both))}
+    warm(two, kept, both)
+    plain.delete_token(deleted.get_id())
+    own.kill()
+    for name, token in mine.items():
+        with pytest.raises(StoreUnavailable):
+            saved(two, token, f"kept access of {name}")
+    own.start()
+    for store in (one, two):
+        wait_until(lambda: store.stats()["near_emptied"] == 1, "the loss is seen")  # noqa: B023
+    wait_until(lambda: access_of(plain, kept) == "kept access of kept", "what was kept is stored")
+    wait_until(lambda: access_of(plain, both) == "kept access of both", "what was kept is stored")
+    for token, access, refresh in (
+        (unchanged, "access of unchanged", "refresh of unchanged"),
+        (refreshed, "access 2", "refresh 2"),
+        (later, "access of later", "refresh of later"),
+        (kept, "kept access of kept", "refresh of kept"),
+        (
+            both,
+            "kept access of both",
+            "refresh 2 of both",
+        ),  # the refresh token of the one, the access token of the other
+    ):
+        assert (access_of(plain, token), refresh_of(plain, token)) == (access, refresh)
+    assert plain.get(deleted.get_id()) is None
+    for store in (one, two):
+        for token in (unchanged, refreshed, later, kept, both):
+            assert describe(store.find_token_by_id(token.get_id())) == describe(plain.get(token.get_id()))
+
+
+def access_of(store: RedisTokenStore, token: Any) -> str:
+    return str(store.get(token.get_id()).get_access_token())
+
+
+def refresh_of(store: RedisTokenStore, token: Any) -> str:
+    return str(store.get(token.get_id()).get_refresh_token())
+
+
+def test_a_login_after_the_loss(own: Server, open_store: Open) -> None:
+    """Who logs in anew while Redis is empty gets the old record neither besides nor in place of the new one."""
+    with FaultyProxy(own.socket_path) as proxy:
+        slow, plain = open_store(proxy.url), open_store(near_cache=False)
+        ada, bob = log_in(plain, "ada"), log_in(plain, "bob")
+        warm(slow, ada, bob)
+        own.kill()
+        proxy.delay = 0.1
+        own.start()
+        anew = make_token(user="ada", refresh_token="new login", **CLIENT)
+        saved(plain, anew, "new access")
+        wait_until(lambda: slow.stats()["restored"], "it has given something back")
+        proxy.delay = 0.0
+        assert slow.find_token(make_token(user="ada", **CLIENT)).get_refresh_token() == "new login"
+        assert slow.find_token_by_id(bob.get_id()).get_refresh_token() == "refresh of bob"
+        assert {token.get_id() for token in plain.get_tokens()} == {anew.get_id(), bob.get_id()}
