@@ -120,7 +120,7 @@ class CommitBuilder:
         if scope.ends_ms:
             self._write(token, "PEXPIREAT", scope.ends_ms)
             self._write(keys.expiring, "ZADD", scope.ends_ms, after.id)
-        elif scope.life_changes:
+        elif scope.life_changes or before is None:  # an earlier record under this id may have ended by itself
             self._write(token, "PERSIST")
             self._write(keys.expiring, "ZREM", after.id)
         if before is None:

@@ -129,3 +129,14 @@ class TestNamespaces:
         for each in (store, neighbour):
             each.save_token(make_token("ada", id="same", refresh="rt", access="due", left=5))
             assert each.find_token_by_id("same").get_access_token() is None
+
+
+def test_a_record_under_an_id_that_had_ended_by_itself_is_listed(store: RedisTokenStore, wait_for) -> None:
+    """The end of the earlier record is not that of the later one."""
+    fleeting = make_token(access="at")
+    store.save_token(fleeting)
+    store.invalidate_access_token(fleeting.get_id())
+    wait_for(lambda: store.get(fleeting.get_id()) is None)
+    store.save_token(make_token("ada", id=fleeting.get_id(), refresh="rt"))
+    for _ in range(2):
+        assert [token.get_id() for token in store.get_tokens()] == [fleeting.get_id()]
