@@ -140,10 +140,12 @@ def test_away_for_a_minute(own: Server, namespace: str, zoho: FakeZoho, start_wo
 def test_silent(own: Server, namespace: str, zoho: FakeZoho, start_workers: Start, seconds: float) -> None:
     """Redis is connected to and says nothing: no error; who has to ask is held up once, and then nobody is."""
     site = Site(own, namespace, zoho)
-    fresh, due = site.log_in("fresh", life=3600), site.log_in("due", life=200)
+    margin = seconds + 60
+    fresh, due = site.log_in("fresh", life=3600), site.log_in("due", life=4 * margin)
     holder, *workers = start_workers(7)
-    site.open([holder, *workers], near_cache=True, operation_timeout=0.5, lease_ttl=30, wait_timeout=60)
-    site.age(due, 180)  # in its margin, and can be used
+    terms = {"freshness_margin": margin, "lease_ttl": margin, "wait_timeout": 2 * margin}
+    site.open([holder, *workers], near_cache=True, operation_timeout=0.5, **terms)
+    site.age(due, 3 * margin + 20)  # in its margin, and can be used to the end
     holder.do("find_by_id", due)
     do_all(workers, "warm", fresh, due)
     do_all(workers, "observe", due, fresh)
