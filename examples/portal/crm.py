@@ -154,6 +154,6 @@ class Crm:
 def from_env() -> Crm:
     """Return this process's `Crm`, made from the environment at the first call. It may be made before a fork."""
     settings = Settings.from_env()
-    store = RedisTokenStore.from_env(refresh=settings.refresh)
+    store = RedisTokenStore.from_env(refresh=settings.refresh, near_cache=settings.near_cache)
     store.ping()  # a wrong address or an old server shall be found out now, not at the first login
     return Crm(store, settings)

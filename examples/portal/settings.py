@@ -25,6 +25,7 @@ class Settings:
         crm_url: ``ZOHO_CRM_URL``
         refresh: ``PORTAL_REFRESH``, who asks Zoho for access tokens: ``sdk``, or ``managed`` for the store itself,
             which ``portal.tasks.keep_fresh`` needs
+        near_cache: ``PORTAL_NEAR_CACHE``, ``1`` to keep tokens in each process, so that requests need no Redis
         secret_key: ``PORTAL_SECRET_KEY``, the same in every replica: it signs the session cookie
     """
 
@@ -36,6 +37,7 @@ class Settings:
     consent_url: str = "https://accounts.zoho.com"
     crm_url: str = "https://www.zohoapis.com"
     refresh: str = "sdk"
+    near_cache: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -50,4 +52,5 @@ class Settings:
             consent_url=environ.get("ZOHO_CONSENT_URL", accounts_url),
             crm_url=environ.get("ZOHO_CRM_URL", cls.crm_url),
             refresh=environ.get("PORTAL_REFRESH", cls.refresh),
+            near_cache=environ.get("PORTAL_NEAR_CACHE") == "1",
         )

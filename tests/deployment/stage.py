@@ -163,13 +163,13 @@ class Stage:
         self._programs.append(program)
         return program
 
-    def start_gunicorn(self, *options: str) -> tuple[Program, str]:
-        """Start gunicorn with 4 workers; return it and its URL when all of them serve."""
+    def start_gunicorn(self, *options: str, **variables: str) -> tuple[Program, str]:
+        """Start gunicorn with 4 workers, and with more variables; return it and its URL when all of them serve."""
         configuration = self._directory / "announce.py"
         configuration.write_text(ANNOUNCE)
         fixed = ["--bind", "127.0.0.1:0", "--workers", "4", "--config", str(configuration)]
         fixed += ["--access-logfile", "-", "--access-logformat", "served by %(p)s: %(s)s %(r)s"]
-        program = self.run("gunicorn", *fixed, *options, "portal.web:create_app()")
+        program = self.run("gunicorn", *fixed, *options, "portal.web:create_app()", **variables)
         [url] = program.wait_for(r"Listening at: (http://127\.0\.0\.1:\d+)")
         program.wait_for("worker serves", times=4)
         return program, url
