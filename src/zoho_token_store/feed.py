@@ -195,6 +195,7 @@ class EventFeed(Generic[V]):
             log.exception("the near cache could not offer back what Redis has lost")
         self._owed = None
         self._near.empty()
+        self.counts["losses"] += 1
 
     def _read(self, *blocking: str | int) -> int:
         """See to the next events; return how many there were."""
@@ -225,7 +226,6 @@ class EventFeed(Generic[V]):
             self._position = stream["last-generated-id"]  # what came before cannot matter any more
             log.warning("the near cache has missed events and starts empty")
         elif outcome == "lost":
-            self.counts["losses"] += 1
             self._near.lost()
             self._owed = witness if self._owed is None else self._owed and witness
             last = stream["last-generated-id"] if stream else START
