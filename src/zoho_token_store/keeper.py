@@ -69,10 +69,10 @@ class Keeper:
         with ThreadPoolExecutor(AT_A_TIME, "zoho-token-store-keeper") as threads:
             try:
                 for records in self._chosen(ids):
-                    due = [record for record in records if self._spare_s(record) <= 0]
-                    jobs = [threads.submit(self._refresh, record) for record in due]
-                    rest = min(rest, *(self._spare_s(record) for record in records if record not in due), inf)
-                    rest = min(rest, *(job.result() for job in jobs), inf)
+                    spare = [(self._spare_s(record), record) for record in records]
+                    jobs = [threads.submit(self._refresh, record) for seconds, record in spare if seconds <= 0]
+                    rests = [seconds for seconds, _ in spare if seconds > 0] + [job.result() for job in jobs]
+                    rest = min([rest, *rests])
             finally:
                 threads.shutdown(cancel_futures=True)
         return max(rest, LEAST_REST)

@@ -21,7 +21,7 @@ class Lease(NamedTuple):
 
     Attributes:
         name: A record id, or the pointer name of a credential (``grant:<digest>``, ``refresh:<digest>``).
-        owner: Who holds it: a process and a thread of it.
+        owner: Who holds it: a thread of a process, or one of its look-ups where the store refreshes by itself.
         fence: Grows with every lease on this name, microseconds by Redis's clock at the least.
     """
 

@@ -8,7 +8,7 @@ import random
 from functools import partial
 from typing import NamedTuple
 
-from zoho_token_store.accounts import Accounts, AccountsError, Credentials, Granted, Rejected, Throttled, Transient
+from zoho_token_store.accounts import Accounts, Credentials, Granted, Rejected, Throttled, Transient
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import (
     RefreshFailing,
@@ -270,11 +270,7 @@ class Refresher:
         """Find out whose token it is, and store that: after the token, which must not be lost over it."""
         if not errand.names_user or record.user_name is not None or record.access is None:
             return record
-        try:
-            name = self._accounts.user_name(errand.site, record.access.token, self._options.request_timeout)
-        except AccountsError as error:
-            log.warning("the user of record %s could not be looked up: %s", record.id, error)
-            return record
+        name = self._accounts.user_name(errand.site, record.access.token, self._options.request_timeout)
         if name is None:
             return record
         stored: list[TokenRecord | None] = []
