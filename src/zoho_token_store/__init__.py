@@ -1,9 +1,11 @@
 """A distributed token store for the Zoho CRM Python SDK: a fleet of workers behaves like one careful client."""
 
+from zoho_token_store.cipher import AesGcmCipher, Cipher
 from zoho_token_store.errors import (
     AmbiguousToken,
     ConfigurationError,
     CorruptRecord,
+    DecryptionFailed,
     InvalidToken,
     RefreshFailing,
     RefreshRejected,
@@ -20,9 +22,12 @@ from zoho_token_store.options import NearCache
 from zoho_token_store.store import RedisTokenStore
 
 __all__ = [
+    "AesGcmCipher",
     "AmbiguousToken",
+    "Cipher",
     "ConfigurationError",
     "CorruptRecord",
+    "DecryptionFailed",
     "InvalidToken",
     "NearCache",
     "RedisTokenStore",

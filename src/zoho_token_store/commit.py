@@ -7,9 +7,10 @@ from itertools import chain
 from typing import NamedTuple
 
 from zoho_token_store.change import Change, access_pointer, credential_pointers, user_entry, user_tombstone
+from zoho_token_store.codec import Codec
 from zoho_token_store.keyspace import Keyspace, read_user_pointer, tombstone, write_user_pointer
 from zoho_token_store.options import Options
-from zoho_token_store.record import TokenRecord, stored_fields
+from zoho_token_store.record import Access, TokenRecord
 from zoho_token_store.snapshot import Snapshot
 
 EVENTS_KEPT = 10_000
@@ -35,13 +36,15 @@ class CommitBuilder:
 
     Args:
         keys: The key names.
+        codec: How records lie in Redis.
         options: Lives of records and tombstones.
         snapshot: What the changes were planned from; it is read for user pointers, and all that was read is compared.
         now_ms: Redis's time, ms.
     """
 
-    def __init__(self, keys: Keyspace, options: Options, snapshot: Snapshot, now_ms: int) -> None:
+    def __init__(self, keys: Keyspace, codec: Codec, options: Options, snapshot: Snapshot, now_ms: int) -> None:
         self._keys = keys
+        self._codec = codec
         self._options = options
         self._snapshot = snapshot
         self._now_ms = now_ms
@@ -52,6 +55,29 @@ class CommitBuilder:
         """Return the commit of some changes; all are written, or none."""
         for change in changes:
             self._add(change)
+        return self._commit()
+
+    def rewrite(self, record: TokenRecord) -> Commit:
+        """Return the commit that writes a record, and all that leads to it, as they are written now.
+
+        Nothing of it changes, so it has no event, and what was planned from the record holds.
+        """
+        self._snapshot.record(record.id)
+        self._write_hash(self._keys.token(record.id), *self._codec.whole(record))
+        if record.access:
+            self._write_access(record.id, record.access)
+            self._write_string(str(access_pointer(record)), "SET", record.id, "PXAT", self._access_ends_ms(record))
+        until = _until(self._ends_ms(record))
+        for name in sorted(credential_pointers(record)):
+            self._write_string(name, "SET", record.id, *until)
+        entry = user_entry(record)
+        known = read_user_pointer(self._snapshot.string(entry[0])) if entry else {}
+        if entry and known:
+            self._write_string(entry[0], "SET", write_user_pointer(known), *(until if len(known) == 1 else ()))
+        return self._commit()
+
+    def _commit(self) -> Commit:
+        """Return what is to be written, with the comparison of all that was read."""
         strings, records = self._snapshot.reads()
         checks: list[str | int] = [len(strings) + len(records)]
         for name, value in strings.items():
@@ -65,6 +91,20 @@ class CommitBuilder:
 
     def _write(self, key: str, command: str, *args: str | int) -> None:
         self._writes += (len(args), self._index(key), command, *args)
+
+    def _write_string(self, name: str, command: str, *args: str | int) -> None:
+        """Write a pointer or a tombstone, under every pointer key."""
+        for key in self._keys.every(name):
+            self._write(key, command, *args)
+
+    def _write_hash(self, key: str, gone: list[str], values: dict[str, str]) -> None:
+        if gone:
+            self._write(key, "HDEL", *gone)
+        self._write(key, "HSET", *chain.from_iterable(values.items()))
+
+    def _write_access(self, record_id: str, access: Access) -> None:
+        key, ends_ms = self._keys.access(record_id), access.ends_ms(self._now_ms)
+        self._write(key, "SET", self._codec.access(record_id, access), "PXAT", ends_ms)
 
     def _add(self, change: Change) -> None:
         after, keys = change.after, self._keys
@@ -112,11 +152,7 @@ class CommitBuilder:
         keys = self._keys
         before = next((record for record in change.before if record.id == after.id), None)
         token, access = keys.token(after.id), keys.access(after.id)
-        old, new = stored_fields(before) if before else {}, stored_fields(after)
-        if old.keys() - new.keys():
-            self._write(token, "HDEL", *sorted(old.keys() - new.keys()))
-        changed = ((name, value) for name, value in new.items() if old.get(name) != value)
-        self._write(token, "HSET", *chain.from_iterable(changed))
+        self._write_hash(token, *self._codec.changes(before, after))
         if scope.ends_ms:
             self._write(token, "PEXPIREAT", scope.ends_ms)
             self._write(keys.expiring, "ZADD", scope.ends_ms, after.id)
@@ -127,11 +163,11 @@ class CommitBuilder:
             self._write(keys.ids, "ZADD", 0, after.id)
         if after.access is None:
             self._write(access, "DEL")
-        elif before is None or after.access != before.access:
-            self._write(access, "SET", after.access.pack(), "PXAT", self._access_ends_ms(after))
+        elif before is None or before.stale or after.access != before.access:
+            self._write_access(after.id, after.access)
         if scope.life_changes or scope.merges or change.event == "restored":
             for record_id in after.bookkeeping().absorbed:
-                self._write(keys.key(tombstone(record_id)), "SET", f"merged {after.id}", *_until(scope.ends_ms))
+                self._write_string(tombstone(record_id), "SET", f"merged {after.id}", *_until(scope.ends_ms))
 
     def _bury(self, change: Change, scope: _Scope) -> None:
         """Leave tombstones under the ids and under every credential of what is deleted."""
@@ -143,18 +179,18 @@ class CommitBuilder:
                 names.add(user_tombstone(entry))
         least = max(int(record.fence) for record in change.before) + 1
         for name in sorted(names):
-            self._write(self._keys.key(tombstone(name)), "BURY", least, int(self._options.tombstone_ttl * 1000))
+            self._write_string(tombstone(name), "BURY", least, int(self._options.tombstone_ttl * 1000))
 
     def _point(self, change: Change, scope: _Scope) -> None:
         """Make the pointers of grant and refresh tokens lead to what is left."""
         for name in sorted(scope.ended):
-            self._write(self._keys.key(name), "DEL")
+            self._write_string(name, "DEL")
         if change.after:
             rewritten = scope.made
             if scope.merges or scope.life_changes:
                 rewritten = credential_pointers(change.after)
             for name in sorted(rewritten):
-                self._write(self._keys.key(name), "SET", change.after.id, *_until(scope.ends_ms))
+                self._write_string(name, "SET", change.after.id, *_until(scope.ends_ms))
 
     def _point_access(self, change: Change) -> None:
         after = change.after
@@ -162,9 +198,9 @@ class CommitBuilder:
             return
         new = access_pointer(after) if after else None
         for name in sorted({access_pointer(record) for record in change.before} - {new, None}, key=str):
-            self._write(self._keys.key(str(name)), "DEL")
+            self._write_string(str(name), "DEL")
         if after and new:
-            self._write(self._keys.key(new), "SET", after.id, "PXAT", self._access_ends_ms(after))
+            self._write_string(new, "SET", after.id, "PXAT", self._access_ends_ms(after))
 
     def _point_user(self, change: Change, scope: _Scope) -> None:
         """Change the entries of user pointers, each of which may lead to one record for each client."""
@@ -183,9 +219,9 @@ class CommitBuilder:
             if entries:
                 # One record of several under this name may end; the pointer stays with the others.
                 until = _until(scope.ends_ms if len(entries) == 1 else 0)
-                self._write(self._keys.key(name), "SET", write_user_pointer(entries), *until)
+                self._write_string(name, "SET", write_user_pointer(entries), *until)
             else:
-                self._write(self._keys.key(name), "DEL")
+                self._write_string(name, "DEL")
 
     def _ends_ms(self, record: TokenRecord) -> int:
         """Return when a record ends by itself, ms by Redis's clock; 0 for never."""

@@ -16,6 +16,7 @@
         ├── StoreUnavailable        Redis did not answer within the operation budget
         ├── StoreClosed             the store was closed
         ├── UnsupportedSchema       written by a newer release that this one does not understand
+        ├── DecryptionFailed        sealed under a key that is not there, or changed since, or not sealed at all
         └── CorruptRecord           not something that this package has written
 
 No message holds a token, a secret or a user name.
@@ -189,6 +190,19 @@ class UnsupportedSchema(_RecordError):
     def __init__(self, record_id: str | None, schema: str) -> None:
         super().__init__(f"the record has schema {schema}; upgrade zoho-token-store to read it", record_id)
         self.schema = schema
+
+
+class DecryptionFailed(_RecordError):
+    """The record cannot be opened; it is left as it is.
+
+    Attributes:
+        key_id: The key that it names; None if it lies in the clear in a store with keys.
+    """
+
+    def __init__(self, record_id: str | None, key_id: str | None, why: str) -> None:
+        named = "" if key_id is None else f" under the key {key_id}"
+        super().__init__(f"the record cannot be opened{named}: {why}", record_id)
+        self.key_id = key_id
 
 
 class CorruptRecord(_RecordError):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import (
     AmbiguousToken,
+    CorruptRecord,
     RefreshFailing,
     RefreshRejected,
     RefreshThrottled,
@@ -21,9 +24,11 @@ from zoho_token_store.lease import Flights, HeldLeases, Lease, Owners
 from zoho_token_store.margin import Margin
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import Options
+from zoho_token_store.provenance import check_asked, check_found
 from zoho_token_store.question import (
     FAILED,
     THROTTLED,
+    UNTRIED,
     Answer,
     Contradicts,
     Failing,
@@ -31,6 +36,7 @@ from zoho_token_store.question import (
     Gone,
     Leased,
     Moved,
+    Pause,
     Question,
     Redirect,
     Refused,
@@ -113,7 +119,7 @@ class Finder:
         question = Question(record_id, record_id, owner, nonce, margin, claims=claims)
         lease, answer = self._follow(question)
         if isinstance(answer, (Fresh, Leased)):
-            return self._found(lease, question.owner, answer)
+            return self._found(lease, owner, answer, partial(check_asked, record_id=record_id))
         if self._options.on_missing_id == "none":
             return Found(None, None)  # a store that refreshes by itself has nothing to spend for such an id
         raise TokenNotFound(record_id)
@@ -137,7 +143,8 @@ class Finder:
             question = Question(data.id, data.id, owner, nonce, margin, data.client_id or "")
             lease, answer = self._follow(question)
             if isinstance(answer, (Fresh, Leased)):
-                return self._found(lease, owner, answer)
+                check = partial(check_asked, record_id=data.id, client_id=data.client_id)
+                return self._found(lease, owner, answer, check)
         return self._by_selectors(data, margin)
 
     def _asker(self) -> tuple[str, str]:
@@ -167,13 +174,14 @@ class Finder:
         asked = (search.names, data.client_id)
         owner, nonce = self._asker()
         client_id = data.client_id or ""
+        check = partial(check_found, data=data)
         hint = self._hints.get(asked)
         if hint:
             record_id, values = hint
             question = Question(record_id, record_id, owner, nonce, margin, client_id, False, search.names, values)
             answer = self._ask(question)
             if isinstance(answer, (Fresh, Leased)):
-                return self._found(record_id, owner, answer)
+                return self._found(record_id, owner, answer, check)
         search.seen(self._read(search.names))
         while True:
             subject = self._next(search)
@@ -186,7 +194,7 @@ class Finder:
                 if not claims:
                     # Redis compares the pointers again, so that a warm look-up is one round trip.
                     self._hints.put(asked, (name, search.values))
-                return self._found(name, owner, answer)
+                return self._found(name, owner, answer, check)
             if isinstance(answer, Moved):
                 search.seen(answer.values)
             elif isinstance(answer, Redirect):
@@ -263,10 +271,17 @@ class Finder:
             raise RefreshTimeout(_record_id(question), self._options.wait_timeout)
         return left
 
-    def _found(self, name: str, owner: str, answer: Fresh | Leased) -> Found:
+    def _found(self, name: str, owner: str, answer: Fresh | Leased, check: Callable[[TokenRecord], None]) -> Found:
         if isinstance(answer, Fresh):
+            check(answer.record)
             return Found(answer.record, None)
         lease = Lease(name, owner, answer.fence)
+        if answer.record:
+            try:
+                check(answer.record)
+            except CorruptRecord:
+                self._repository.release([lease], Pause(None, UNTRIED))
+                raise
         self._held.add(lease)
         self._stats.count("leases")
         if answer.attempts > 1:

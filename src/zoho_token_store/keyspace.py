@@ -2,7 +2,7 @@
 
 All keys of a namespace carry the hash tag ``{<namespace>}``: they lie in one slot of a Redis Cluster, so that a script
 may read and write any of them in one atomic step. No token, secret or user name stands in a key name: pointers carry
-digests.
+digests, and with pointer keys an HMAC of the digest, by which nobody without the key can check a guess.
 
 ::
 
@@ -24,11 +24,14 @@ digests.
 
 from __future__ import annotations
 
+import hmac
 import re
 from binascii import b2a_base64
+from collections.abc import Sequence
 from hashlib import sha256
 
 from zoho_token_store.errors import ConfigurationError, InvalidToken
+from zoho_token_store.keyring import Key
 
 PREFIX = "zts"
 NO_CLIENT = "-"
@@ -40,7 +43,10 @@ _ID = re.compile(r"[A-Za-z0-9_.@+=-]{1,128}")
 
 def digest(kind: str, value: str) -> str:
     """Return 128 bits of the SHA-256 of kind and value, as 22 characters of Base64."""
-    hashed = sha256(f"{kind}\0{value}".encode("utf-8", "surrogateescape")).digest()
+    return _short(sha256(f"{kind}\0{value}".encode("utf-8", "surrogateescape")).digest())
+
+
+def _short(hashed: bytes) -> str:
     return b2a_base64(hashed[:16], newline=False)[:22].decode()
 
 
@@ -83,26 +89,40 @@ def check_id(record_id: object) -> str:
 class Keyspace:
     """The keys of one namespace.
 
+    Within the process a pointer has one name, made of a plain digest. What it is called in Redis depends on the pointer
+    keys: the first leads, so that look-ups go by it, and all of them are written. So one may follow another while
+    workers run: ``[old]``, ``[old, new]``, ``[new, old]``, ``[new]``, a step at a time; whoever leads by a key finds
+    all that the step before or after it has written. None stands for plain digests.
+
+    Leases, wake streams and budgets keep the plain name: a grant code or a refresh token cannot be guessed, the names
+    are gone in seconds, and workers with different pointer keys still meet there, so that no two spend one code.
+
     Args:
         namespace: One application's tokens, ``[A-Za-z0-9_.-]{1,64}``.
+        pointer_keys: See above; without any, digests are plain.
 
     Raises:
         ConfigurationError: The namespace is not of that form.
     """
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, pointer_keys: Sequence[Key | None] = ()) -> None:
         if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
             raise ConfigurationError("namespace", "must be 1 to 64 characters out of letters, digits and _ . -")
         self.namespace = namespace
         self._root = root = f"{PREFIX}:{{{namespace}}}:"
+        self._leading, *self._others = pointer_keys or (None,)
         self.ids = f"{root}ids"
         self.expiring = f"{root}expiring"
         self.events = f"{root}events"
         self.nothing = f"{root}nothing"
 
     def key(self, name: str) -> str:
-        """Return the key of a pointer or a tombstone by its name."""
-        return self._root + name
+        """Return the key of a pointer or a tombstone by its name: the one that look-ups go by."""
+        return self._root + _under(self._leading, name)
+
+    def every(self, name: str) -> tuple[str, ...]:
+        """Return each key that a pointer or a tombstone is written to, the leading one first."""
+        return tuple(dict.fromkeys(self._root + _under(key, name) for key in (self._leading, *self._others)))
 
     def token(self, record_id: str) -> str:
         """Return the key of a record."""
@@ -130,7 +150,7 @@ class Keyspace:
         return [
             f"{root}token:{record_id}",
             f"{root}access:{record_id}",
-            f"{root}gone:{tombstone}",
+            self.key(f"gone:{tombstone}"),
             f"{root}lease:{lease}",
             f"{root}wake:{lease}",
         ]
@@ -139,3 +159,13 @@ class Keyspace:
 def tombstone(name: str) -> str:
     """Return the name of the tombstone of a record id or of a pointer."""
     return f"gone:{name}"
+
+
+def _under(key: Key | None, name: str) -> str:
+    """Return what a name is called under a pointer key; an id stays as it is: it is random, or the caller's own."""
+    if key is None:
+        return name
+    kind, _, what = name.partition(":")
+    if kind == "gone":
+        return f"gone:{_under(key, what)}" if ":" in what else name
+    return f"{kind}:{_short(hmac.digest(key.secret, name.encode(), sha256))}"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zoho_token_store.keyspace import digest
 from zoho_token_store.lease import Lease
 from zoho_token_store.match import TokenData
-from zoho_token_store.record import DURABLE, REMEMBERED, SCHEMA, Access, Bookkeeping, TokenRecord
+from zoho_token_store.record import DURABLE, READABLE_SCHEMA, REMEMBERED, Access, Bookkeeping, TokenRecord
 
 SPENT = "spent"
 """Stands among the fields for the refresh token that a lease was given to spend."""
@@ -126,7 +126,7 @@ def apply(wish: Wish, record: TokenRecord, fence: int, skipped: Collection[str],
     if wish.spent is not None and wish.spent != after.refresh_token and SPENT not in skipped:
         book = replace(book, old_refresh=_remember(book.old_refresh, digest("refresh", wish.spent)))
     after = after._replace(
-        schema=str(max(int(record.schema), SCHEMA)),
+        schema=str(max(int(record.schema), READABLE_SCHEMA)),
         rev=record.next_rev(),
         fence=str(max(int(record.fence), fence)),
         ops=record.next_ops(now_ms, wish.nonce),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
+from zoho_token_store.cipher import Cipher
 from zoho_token_store.errors import ConfigurationError
+from zoho_token_store.keyring import read_pointer_keys
 
 SDK_LEAST = 5.0
 """The SDK refreshes by itself when fewer seconds than this are left (``OAuthToken.get_token``)."""
@@ -64,6 +67,13 @@ class Options:
         refresh_window: See there. Zoho gives 10 access tokens in 600 seconds.
         environment: The ``DataCenter.Environment`` of tokens with an API domain that the SDK does not know, in a
             process without an ``Initializer``.
+        cipher: Seals secrets before they go to Redis, such as an ``AesGcmCipher``; None leaves them readable there.
+        encrypt_identity: Whether user name, client id and redirect URL are sealed too.
+        migrate_plaintext: Whether a store with a cipher takes what lies in Redis in the clear, and seals it when it
+            sees it. Otherwise it refuses it.
+        pointer_keys: Keys under which the digests in key names are made, so that nobody without them can check a guess:
+            the first leads, all are written (:class:`zoho_token_store.keyspace.Keyspace`). ``"plain"`` stands for
+            digests without a key.
         near_cache: True, or a :class:`NearCache`: keep tokens in the process, so that look-ups need no Redis.
     """
 
@@ -81,6 +91,10 @@ class Options:
     refresh_budget: int = 9
     refresh_window: float = 600.0
     environment: object = None
+    cipher: Cipher | None = field(default=None, repr=False)
+    encrypt_identity: bool = False
+    migrate_plaintext: bool = False
+    pointer_keys: Sequence[str | bytes] | str = field(default=(), repr=False)
     near_cache: bool | NearCache = False
 
     def __post_init__(self) -> None:
@@ -104,8 +118,19 @@ class Options:
         self._check_range("refresh_window", 1, 86400)
         if self.environment is not None and not isinstance(getattr(self.environment, "accounts_url", None), str):
             raise ConfigurationError("environment", "must be a DataCenter.Environment of the Zoho CRM SDK")
+        self._check_encryption()
         if not isinstance(self.near_cache, (bool, NearCache)):
             raise ConfigurationError("near_cache", "must be True, False or a NearCache")
+
+    def _check_encryption(self) -> None:
+        if self.cipher is not None and not isinstance(self.cipher, Cipher):
+            raise ConfigurationError("cipher", "must be a Cipher, such as AesGcmCipher([key])")
+        for name in ("encrypt_identity", "migrate_plaintext"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(name, "must be True or False")
+            if getattr(self, name) and self.cipher is None:
+                raise ConfigurationError(name, "needs a cipher, or encryption_keys")
+        read_pointer_keys(self.pointer_keys)
 
     def _check_range(self, name: str, least: float, most: float, why: str = "") -> None:
         check_seconds(name, getattr(self, name), least, most, why)

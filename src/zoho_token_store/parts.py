@@ -9,11 +9,13 @@ from typing import Any
 
 from zoho_token_store.accounts import Accounts
 from zoho_token_store.clock import SystemClock
+from zoho_token_store.codec import Codec, SealedCodec
 from zoho_token_store.errors import TokenStoreError
 from zoho_token_store.feed import EventFeed
 from zoho_token_store.finder import Finder
 from zoho_token_store.keeper import Keeper
 from zoho_token_store.kept import KeptSaves
+from zoho_token_store.keyring import read_pointer_keys
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.lease import HeldLeases, Owners
 from zoho_token_store.lifecycle import GRACE
@@ -36,7 +38,7 @@ class Parts:
 
     Args:
         client: Whose settings lead to Redis.
-        keys: The key names.
+        namespace: Whose tokens.
         options: How the store behaves.
         clock: This machine's clocks.
 
@@ -46,15 +48,17 @@ class Parts:
         keeper: None unless the store refreshes by itself.
     """
 
-    def __init__(self, client: Any, keys: Keyspace, options: Options, clock: SystemClock) -> None:
+    def __init__(self, client: Any, namespace: str, options: Options, clock: SystemClock) -> None:
+        keys = Keyspace(namespace, read_pointer_keys(options.pointer_keys))
+        codec = _make_codec(namespace, options)
         self.origin = object()
         self.stats = Stats()
         self.owners = Owners()
         # One that is renewed is held until it is used or given up.
         self.held = HeldLeases(clock, options.lease_ttl if options.refresh == "sdk" else inf)
         self.link = RedisLink(client, options.operation_timeout, clock, self.stats)
-        self.repository = Repository(self.link, keys, options, clock)
-        self.transactions = Transactions(self.repository, options, self.stats)
+        self.repository = Repository(self.link, keys, codec, options, clock)
+        self.transactions = Transactions(self.repository, self.stats)
         shared = (options, self.owners, self.held, self.stats, clock)
         self.finder = Finder(self.repository, *shared)
         self.saver = Saver(self.repository, self.transactions, *shared)
@@ -105,3 +109,10 @@ class Parts:
         except TokenStoreError as error:
             log.warning("leases could not be given back, and will run out: %s", error)
         self.link.close()
+
+
+def _make_codec(namespace: str, options: Options) -> Codec:
+    if options.cipher is None:
+        return Codec()
+    hides, takes = options.encrypt_identity, options.migrate_plaintext
+    return SealedCodec(options.cipher, namespace, hides_identity=hides, takes_readable=takes)

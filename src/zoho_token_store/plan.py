@@ -13,10 +13,9 @@ from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchem
 from zoho_token_store.keyspace import client_digest, pointer, read_user_pointer, tombstone
 from zoho_token_store.match import named_record, selectors
 from zoho_token_store.merge import SPENT, Wish, apply, compatible, fold, new_record
+from zoho_token_store.provenance import check_asked, holds
 from zoho_token_store.record import SCHEMA, TokenRecord
 from zoho_token_store.snapshot import Snapshot
-
-_SCHEMA = str(SCHEMA)
 
 
 def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
@@ -89,7 +88,7 @@ def plan_refresh(wish: Wish, now_ms: int) -> Change | None:
     record, access, lease = wish.baseline, wish.access, wish.lease
     if record is None or access is None or wish.intended or wish.spent or not record.refreshable or record.rejected:
         return None
-    if record.id != wish.data.id or record.schema != _SCHEMA or (lease and lease.name != record.id):
+    if record.id != wish.data.id or int(record.schema) > SCHEMA or (lease and lease.name != record.id):
         return None
     fence = wish.fence or max(int(record.fence) + 1, now_ms * 1000)
     if fence < int(record.fence) or (record.access and record.access.token == access.token):
@@ -203,12 +202,19 @@ def plan_restoration(record: TokenRecord, snapshot: Snapshot, now_ms: int) -> Ch
 
 
 def _follow(record_id: str, snapshot: Snapshot) -> TokenRecord | None:
-    """Return the record under an id, or the one that it was merged into."""
-    record = snapshot.record(record_id)
-    if record is not None:
-        return record
-    buried = snapshot.string(tombstone(record_id))
-    return _follow(buried.removeprefix("merged "), snapshot) if buried.startswith("merged ") else None
+    """Return the record under an id, or the one that it was merged into.
+
+    Raises:
+        CorruptRecord: It was led to another record that knows nothing of it.
+    """
+    leads_to = record_id
+    while (record := snapshot.record(leads_to)) is None:
+        buried = snapshot.string(tombstone(leads_to))
+        if not buried.startswith("merged "):
+            return None
+        leads_to = buried.removeprefix("merged ")
+    check_asked(record, record_id)
+    return record
 
 
 def _own(record_id: str | None, snapshot: Snapshot) -> TokenRecord | None:
@@ -246,18 +252,23 @@ def _credential_holders(wish: Wish, own: TokenRecord | None, snapshot: Snapshot)
         value = offered.get(field)
         if value is None or (own is not None and getattr(own, field) == value):
             continue
-        leads_to = snapshot.string(pointer(kind, value))
-        record = snapshot.record(leads_to) if leads_to else None
+        record = _pointed_to(pointer(kind, value), snapshot)
         if record is None or (own is not None and record.id == own.id):
             continue
         if not _same_client(wish, record):
             raise InvalidToken("client_id", f"the {field} belongs to another client's token")
         holders[field] = record
-    leads_to = snapshot.string(pointer("refresh", wish.spent)) if wish.spent else ""
-    record = snapshot.record(leads_to) if leads_to else None
+    record = _pointed_to(pointer("refresh", wish.spent), snapshot) if wish.spent else None
     if record is not None and (own is None or record.id != own.id):
         holders[SPENT] = record
     return holders
+
+
+def _pointed_to(name: str, snapshot: Snapshot) -> TokenRecord | None:
+    """Return the record that a credential's pointer leads to, if the record agrees."""
+    leads_to = snapshot.string(name)
+    record = snapshot.record(leads_to) if leads_to else None
+    return record if record and holds(record, name) else None
 
 
 def _same_client(wish: Wish, record: TokenRecord) -> bool:
@@ -275,14 +286,16 @@ def _named(wish: Wish, holder: TokenRecord | None, snapshot: Snapshot) -> TokenR
     if client_id is None:
         ended = [record_id for record_id in read_user_pointer(stored).values() if snapshot.record(record_id) is None]
     record_id = named_record(stored, client_id, ended)
-    return snapshot.record(record_id) if record_id else None
+    record = snapshot.record(record_id) if record_id else None
+    return record if record and record.user_name == name else None
 
 
 def _seen(wish: Wish, snapshot: Snapshot) -> TokenRecord | None:
     """Return the record of the access token, for a caller without client credentials."""
     name = selectors(wish.data).access
     record_id = snapshot.string(name) if name else ""
-    return snapshot.record(record_id) if record_id else None
+    record = snapshot.record(record_id) if record_id else None
+    return record if record and record.access and record.access.token == wish.data.access_token else None
 
 
 def _check_schema(record: TokenRecord) -> None:

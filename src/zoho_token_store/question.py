@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zoho_token_store.errors import CorruptRecord
 from zoho_token_store.margin import Margin
-from zoho_token_store.record import TokenRecord, read_record
+from zoho_token_store.record import TokenRecord
 
 
 class Fresh(NamedTuple):
@@ -143,18 +143,25 @@ class Question(NamedTuple):
         return f"{self.lease}:again" if self.lease.startswith("refresh:") else self.lease
 
 
-def read_answer(record_id: str, reply: list[Any]) -> Answer:
+def read_answer(
+    record_id: str, reply: list[Any], read: Callable[[str, str, Sequence[str | None]], TokenRecord]
+) -> Answer:
     """Return the answer that a reply of ``find-5.lua`` means.
+
+    Args:
+        record_id: Which record was asked for.
+        reply: The reply.
+        read: Makes a record of its id, its access part and its hash.
 
     Raises:
         CorruptRecord: What is stored was changed by something else.
     """
     kind, values = reply[0], reply[2:]
     if kind == "FRESH":
-        return Fresh(read_record(record_id, *values))
+        return Fresh(read(record_id, *values))
     if kind == "LEASED":
         fence, attempts, access, stored = values
-        return Leased(int(fence), attempts, read_record(record_id, access, stored) if stored else None)
+        return Leased(int(fence), attempts, read(record_id, access, stored) if stored else None)
     if kind == "MOVED":
         return Moved(values)
     if kind == "CORRUPT":

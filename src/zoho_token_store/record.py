@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from zoho_token_store.errors import CorruptRecord
 
-SCHEMA = 1
-"""The newest record schema that this release writes and understands."""
+SCHEMA = 2
+"""The newest record schema that this release understands."""
+
+READABLE_SCHEMA = 1
+"""The schema of a record in the clear."""
+
+SEALED_SCHEMA = 2
+"""The schema of a sealed record: a release that knows no keys must not hand a ciphertext out as a token."""
 
 DURABLE = ("user_name", "client_id", "client_secret", "refresh_token", "grant_token", "redirect_url", "api_domain")
 """The fields that the SDK's token brings, in the order in which they are stored and read."""
 
 REMEMBERED = 4
 """How many superseded credentials and how many operations a record remembers."""
-
-
-COMPACT = 64
-"""Redis keeps a hash compact, in half the memory, as long as no value is longer (``hash-max-listpack-value``)."""
-
-SPLIT = ("refresh_token", "grant_token")
-"""Fields of a length that Zoho makes 70: what is beyond ``COMPACT`` stands in a field of its own, named with a "+"."""
 
 
 class Access(NamedTuple):
@@ -46,29 +44,6 @@ class Access(NamedTuple):
     def ends_ms(self, now_ms: int) -> int:
         """Return until when it is kept if it is stored at a time of Redis, both in ms."""
         return max(self.expires_ms or now_ms + self.life_ms, now_ms + 1)
-
-    def pack(self) -> str:
-        """Return the stored form, ``"<expires_ms> <life_ms> <token>"``."""
-        return f"{self.expires_ms} {self.life_ms} {self.token}"
-
-
-def unpack_access(stored: str, record_id: str) -> Access | None:
-    """Read an access part.
-
-    Args:
-        stored: The stored form, or "" for none.
-        record_id: Whose part it is, for the error.
-
-    Raises:
-        CorruptRecord: It is not something that :meth:`Access.pack` has written.
-    """
-    if not stored:
-        return None
-    try:
-        expires_ms, life_ms, token = stored.split(" ", 2)
-        return Access(token, int(expires_ms), int(life_ms))
-    except ValueError:
-        raise CorruptRecord(record_id, "the access part") from None
 
 
 @dataclass(frozen=True)
@@ -118,6 +93,7 @@ class TokenRecord(NamedTuple):
         rejected: What Zoho said when it refused the record's credentials for good; None as long as it has not. It is
             not asked again until something new is saved.
         access: None when there is no live access token.
+        stale: Whether it lies in Redis otherwise than it would be written now: in the clear, or under an older key.
     """
 
     id: str
@@ -129,13 +105,14 @@ class TokenRecord(NamedTuple):
     redirect_url: str | None = None
     api_domain: str | None = None
     spares: str | None = None
-    schema: str = str(SCHEMA)
+    schema: str = str(READABLE_SCHEMA)
     rev: str = "0"
     fence: str = "0"
     ops: str | None = None
     meta: str | None = None
     rejected: str | None = None
     access: Access | None = None
+    stale: bool = False
 
     def __repr__(self) -> str:
         return f"TokenRecord(id={self.id!r}, rev={self.rev}, fence={self.fence}, access={self.access!r}, ...)"
@@ -192,42 +169,6 @@ class TokenRecord(NamedTuple):
         if not isinstance(spares, list) or not all(isinstance(token, str) for token in spares):
             raise CorruptRecord(self.id, "the list of spare refresh tokens")
         return spares
-
-
-_STORED = (*DURABLE, "spares", "schema", "rev", "fence", "ops", "meta", "rejected")
-
-
-def stored_fields(record: TokenRecord) -> dict[str, str]:
-    """Return a record's hash, without the fields that it does not have."""
-    fields = {name: value for name in _STORED if (value := getattr(record, name)) is not None}
-    for name in SPLIT:
-        value = fields.get(name, "")
-        if COMPACT < len(value) <= 2 * COMPACT and value.isascii():
-            fields[name], fields[f"{name}+"] = value[:COMPACT], value[COMPACT:]
-    return fields
-
-
-def read_record(record_id: str, access: str, stored: Sequence[str | None]) -> TokenRecord:
-    """Return a record from its stored parts.
-
-    Args:
-        record_id: Its id.
-        access: Its access part, "" for none.
-        stored: The fields of its hash in the order in which the scripts read them.
-
-    Raises:
-        CorruptRecord: The access part or one of the record's numbers cannot be read.
-    """
-    *fields, refresh_rest, grant_rest = stored
-    record = TokenRecord._make((record_id, *fields, unpack_access(access, record_id)))
-    if not all(number and number.isdigit() for number in (record.schema, record.rev, record.fence)):
-        raise CorruptRecord(record_id, "the record")
-    if refresh_rest or grant_rest:
-        refresh, grant = record.refresh_token, record.grant_token
-        return record._replace(
-            refresh_token=refresh and refresh + (refresh_rest or ""), grant_token=grant and grant + (grant_rest or "")
-        )
-    return record
 
 
 @lru_cache(maxsize=64)  # a plan looks at the same few records again and again; there is no secret in them

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 
-from zoho_token_store.change import Change
+from zoho_token_store.change import Change, user_entry
 from zoho_token_store.clock import ServerClock, SystemClock
-from zoho_token_store.commit import EVENTS_KEPT, Commit
+from zoho_token_store.codec import Codec
+from zoho_token_store.commit import EVENTS_KEPT, Commit, CommitBuilder
+from zoho_token_store.errors import StoreUnavailable
 from zoho_token_store.keyspace import Keyspace, pointer, tombstone
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
 from zoho_token_store.options import USABLE, Options
-from zoho_token_store.question import Answer, Fresh, Pause, Question, Wait, read_answer
+from zoho_token_store.provenance import check_asked
+from zoho_token_store.question import Answer, Fresh, Leased, Pause, Question, Wait, read_answer
 from zoho_token_store.recent import Recent
-from zoho_token_store.record import SCHEMA, TokenRecord, read_record, unpack_access
+from zoho_token_store.record import SCHEMA, TokenRecord
 from zoho_token_store.script import COMMIT, FIND, PAGE, READ, REFRESH, RELEASE, RENEW
 from zoho_token_store.snapshot import Snapshot
+
+log = logging.getLogger("zoho_token_store")
 
 ATTEMPTS = 3
 """Leases in a row without a save before the fleet cools down."""
@@ -39,19 +45,22 @@ class Repository:
     Args:
         link: The way to Redis.
         keys: The key names.
+        codec: How records lie in Redis.
         options: Margins and lives.
         clock: This machine's clocks.
     """
 
-    def __init__(self, link: RedisLink, keys: Keyspace, options: Options, clock: SystemClock) -> None:
+    def __init__(self, link: RedisLink, keys: Keyspace, codec: Codec, options: Options, clock: SystemClock) -> None:
         self._link = link
         self.keys = keys
+        self._codec = codec
+        self._options = options
         self.server_clock = ServerClock(clock)
         self._lease_ms = lease_ms = int(options.lease_ttl * 1000)
         self._budget = (options.refresh_budget, int(options.refresh_window * 1000))
         wake_ms = int((options.lease_ttl + options.wait_timeout) * 2000)
         self._terms = f"{lease_ms} {wake_ms} {ATTEMPTS} {PAUSE_MS} {LONGEST_PAUSE_MS}"
-        self._seen: Recent[str, TokenRecord] = Recent(SEEN)
+        self._seen: Recent[str, tuple[TokenRecord, str]] = Recent(SEEN)
 
     def find(self, question: Question) -> Answer:
         """Ask for a record by Redis's clock; at most one caller is given the lease. One round trip.
@@ -59,31 +68,30 @@ class Repository:
         Raises:
             StoreUnavailable: See :meth:`RedisLink.run`.
             CorruptRecord: What is stored was changed by something else.
+            DecryptionFailed: The record cannot be opened.
         """
         record_id, lease, owner, nonce, margin, client_id, claims, pointers, values = question
         keys = self.keys.found_by(record_id, lease, question.tombstone)
         if pointers:
             keys += [self.keys.key(name) for name in pointers]
-        seen = self._seen.get(record_id)
+        seen, part = self._seen.get(record_id) or (None, "")
         rev = seen.rev if seen else ""
         limits = (margin.pack(), _USABLE_MS, SCHEMA)
-        request = (*limits, rev, client_id, owner, nonce, "lease" if claims else "", self._terms, *values)
+        client = self._codec.client_terms(client_id)
+        request = (*limits, rev, *client, owner, nonce, "lease" if claims else "", self._terms, *values)
         reply = self._link.run(FIND, keys, request)
         self.server_clock.seen(reply[1])
         if seen and reply[0] == "SAME":
-            return Fresh(self._remember(seen, reply[2]))
-        answer = read_answer(record_id, reply)
+            if reply[2] != part:  # a packed access part says all that there is, so it need not be read again
+                seen = seen._replace(access=self._codec.read_access(record_id, reply[2]))
+                self._seen.put(record_id, (seen, reply[2]))
+            return Fresh(seen)
+        answer = read_answer(record_id, reply, self._codec.read)
         if isinstance(answer, Fresh):
-            self._remember(answer.record, reply[2])
+            self._seen.put(record_id, (answer.record, reply[2]))
+        if isinstance(answer, (Fresh, Leased)) and answer.record:
+            self._seal_on_sight(answer.record)
         return answer
-
-    def _remember(self, record: TokenRecord, access: str) -> TokenRecord:
-        """Keep a record, so that the next look-up is spared sending and reading it if nothing has changed."""
-        if record.access is None or record.access.pack() != access:
-            record = record._replace(access=unpack_access(access, record.id))
-        if self._seen.get(record.id) is not record:
-            self._seen.put(record.id, record)
-        return record
 
     def reset_after_fork(self) -> None:
         """Forget what the parent has seen."""
@@ -97,18 +105,27 @@ class Repository:
         now_ms, values, records = self._link.run(READ, keys, (len(strings),))
         self.server_clock.seen(now_ms)
         found = {
-            record_id: read_record(record_id, *stored) for record_id, stored in zip(ids, records, strict=True) if stored
+            record_id: self._codec.read(record_id, *stored)
+            for record_id, stored in zip(ids, records, strict=True)
+            if stored
         }
         snapshot.load(dict(zip(strings, values, strict=True)), {record_id: found.get(record_id) for record_id in ids})
 
     def get(self, record_id: str) -> TokenRecord | None:
-        """Return a record, or the one that it was merged into, if it is there and can still be used."""
+        """Return a record, or the one that it was merged into, if it is there and can still be used.
+
+        Raises:
+            CorruptRecord: It was led to another record that knows nothing of it.
+        """
+        asked = record_id
         while True:
             buried = tombstone(record_id)
             snapshot = Snapshot()
             self.load(snapshot, [buried], [record_id])
             record = snapshot.record(record_id)
             if record is not None:
+                check_asked(record, asked)
+                self._seal_on_sight(record)
                 return record if _usable(record) else None
             heir = snapshot.string(buried)
             if not heir.startswith("merged "):
@@ -129,6 +146,37 @@ class Repository:
             snapshot = Snapshot()
             self.load(snapshot, (), ids)
             yield [record for record in map(snapshot.record, ids) if record is not None and _usable(record)]
+
+    def builder(self, snapshot: Snapshot, now_ms: int) -> CommitBuilder:
+        """Return what lowers plans to commits.
+
+        Args:
+            snapshot: What they were planned from.
+            now_ms: Redis's time, ms.
+        """
+        return CommitBuilder(self.keys, self._codec, self._options, snapshot, now_ms)
+
+    def rewrite(self, record: TokenRecord) -> bool:
+        """Write a record, and all that leads to it, as they are written now: sealed, and under every pointer key.
+
+        Nothing of it changes: whoever works with it goes on. At most two round trips.
+
+        Returns:
+            Whether it was written; a record that has changed meanwhile was not.
+        """
+        snapshot = Snapshot([record])
+        entry = user_entry(record)
+        if entry:
+            self.load(snapshot, [entry[0]], ())
+        return self.commit(self.builder(snapshot, self.server_clock.now_ms()).rewrite(record))
+
+    def _seal_on_sight(self, record: TokenRecord) -> None:
+        if not record.stale or not self._codec.seals_on_sight:
+            return
+        try:
+            self.rewrite(record)
+        except StoreUnavailable as error:
+            log.warning("record %s is still in the clear, and sealed when it is seen next: %s", record.id, error)
 
     def commit(self, commit: Commit) -> bool:
         """Write a plan if nothing that it was made from has changed. One round trip.
@@ -151,13 +199,13 @@ class Repository:
             return False
         new = pointer("access-token", after.access.token)
         old = pointer("access-token", before.access.token) if before.access else new
-        own = (keys.token(after.id), keys.access(after.id), keys.lease(after.id), keys.wake(after.id))
+        own = (keys.token(after.id), keys.access(after.id), keys.lease(after.id), keys.wake(after.id), keys.events)
+        pointers = [key for pair in zip(keys.every(old), keys.every(new), strict=True) for key in pair]
         ends_ms = after.access.ends_ms(self.server_clock.now_ms())
-        record = (before.rev, after.rev, after.fence, after.ops or "", after.access.pack(), ends_ms, after.id)
+        access = self._codec.access(after.id, after.access)
+        record = (before.rev, after.rev, after.fence, after.ops or "", access, ends_ms, after.id)
         owner = (lease.owner, lease.fence) if lease else ("", 0)
-        reply = self._link.run(
-            REFRESH, (*own, keys.key(old), keys.key(new), keys.events), (*record, *owner, change.event, EVENTS_KEPT)
-        )
+        reply = self._link.run(REFRESH, (*own, *pointers), (*record, *owner, change.event, EVENTS_KEPT))
         self.server_clock.seen(reply[1])
         return bool(reply[0] == "OK")
 

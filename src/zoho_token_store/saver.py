@@ -135,7 +135,8 @@ class Saver:
 
     def _refresh(self, save: Save) -> Change | None:
         """Store the save if it is that of an ordinary refresh and nothing has come between; return what was written."""
-        if save.tried or self._options.retention:
+        baseline = save.wish.baseline
+        if save.tried or self._options.retention or (baseline and baseline.stale):
             return None
         change = plan_refresh(save.wish, self._repository.server_clock.now_ms())
         if change is None:

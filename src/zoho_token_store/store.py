@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 import redis
 
+from zoho_token_store.cipher import AesGcmCipher
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import client_from_url
 from zoho_token_store.errors import ConfigurationError, RefreshRejected, StoreUnavailable
 from zoho_token_store.finder import Found
-from zoho_token_store.keyspace import Keyspace, check_id
+from zoho_token_store.keyspace import check_id
 from zoho_token_store.lease import Lease
 from zoho_token_store.lifecycle import watch
 from zoho_token_store.match import TokenData, selectors
@@ -46,6 +47,8 @@ T = TypeVar("T")
 
 URL_VARIABLE = "ZOHO_TOKEN_STORE_URL"
 NAMESPACE_VARIABLE = "ZOHO_TOKEN_STORE_NAMESPACE"
+KEYS_VARIABLE = "ZOHO_TOKEN_STORE_KEYS"
+POINTER_KEYS_VARIABLE = "ZOHO_TOKEN_STORE_POINTER_KEYS"
 
 
 class RedisTokenStore(TokenStore):
@@ -64,11 +67,11 @@ class RedisTokenStore(TokenStore):
     """
 
     def __init__(self, client: redis.Redis, namespace: str, **options: object) -> None:
-        self._start(client, Keyspace(namespace), dict(options), SystemClock())
+        self._start(client, namespace, dict(options), SystemClock())
 
-    def _start(self, client: Any, keys: Keyspace, options: dict[str, object], clock: SystemClock) -> None:
+    def _start(self, client: Any, namespace: str, options: dict[str, object], clock: SystemClock) -> None:
         self._clock = clock
-        self._parts = parts = Parts(client, keys, make_options(options), clock)
+        self._parts = parts = Parts(client, namespace, make_options(options), clock)
         self._origin = parts.origin
         self._stats = parts.stats
         self._link = parts.link
@@ -82,22 +85,38 @@ class RedisTokenStore(TokenStore):
         watch(self, parts.end)
 
     @classmethod
-    def from_url(cls, url: str, namespace: str, **options: object) -> RedisTokenStore:
+    def from_url(
+        cls,
+        url: str,
+        namespace: str,
+        *,
+        encryption_keys: Sequence[str | bytes] | str | None = None,
+        **options: object,
+    ) -> RedisTokenStore:
         """Return a store for a URL.
 
         Args:
             url: ``redis://``, ``rediss://`` or ``unix://``, with redis-py's query options.
             namespace: See the class.
+            encryption_keys: Keys of an :class:`~zoho_token_store.cipher.AesGcmCipher`, newest first, in place of
+                the option ``cipher``.
             options: See the class.
 
         Raises:
-            ConfigurationError: The URL cannot be used.
+            ConfigurationError: The URL or a key cannot be used.
         """
+        if encryption_keys is not None:
+            if options.get("cipher") is not None:
+                raise ConfigurationError("encryption_keys", "cannot be given beside a cipher")
+            options["cipher"] = AesGcmCipher(encryption_keys)
         return cls(client_from_url(url), namespace, **options)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **options: object) -> RedisTokenStore:
         """Return a store for the URL and the namespace in ``ZOHO_TOKEN_STORE_URL`` and ``ZOHO_TOKEN_STORE_NAMESPACE``.
+
+        Encryption keys are taken from ``ZOHO_TOKEN_STORE_KEYS`` and pointer keys from ``ZOHO_TOKEN_STORE_POINTER_KEYS``
+        if these are set, several with commas or spaces between them. Options that are given go first.
 
         Raises:
             ConfigurationError: A variable is not set, or its value cannot be used.
@@ -105,7 +124,11 @@ class RedisTokenStore(TokenStore):
         for variable in (URL_VARIABLE, NAMESPACE_VARIABLE):
             if not environ.get(variable):
                 raise ConfigurationError(variable, "the environment variable is not set")
-        return cls.from_url(environ[URL_VARIABLE], environ[NAMESPACE_VARIABLE], **options)
+        if KEYS_VARIABLE in environ and "cipher" not in options:
+            options.setdefault("encryption_keys", environ[KEYS_VARIABLE])
+        if POINTER_KEYS_VARIABLE in environ:
+            options.setdefault("pointer_keys", environ[POINTER_KEYS_VARIABLE])
+        return cls.from_url(environ[URL_VARIABLE], environ[NAMESPACE_VARIABLE], **options)  # type: ignore[arg-type]  # checked there
 
     # The six methods that the SDK calls.
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zoho_token_store.change import Change
-from zoho_token_store.commit import CommitBuilder
 from zoho_token_store.errors import StoreUnavailable, TokenStoreError
-from zoho_token_store.options import Options
 from zoho_token_store.repository import Repository
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
@@ -24,13 +22,11 @@ class Transactions:
 
     Args:
         repository: Where to.
-        options: Lives of records.
         stats: Where conflicts and changes are counted.
     """
 
-    def __init__(self, repository: Repository, options: Options, stats: Stats) -> None:
+    def __init__(self, repository: Repository, stats: Stats) -> None:
         self._repository = repository
-        self._options = options
         self._stats = stats
 
     def run(
@@ -60,7 +56,7 @@ class Transactions:
             try:
                 change = plan(snapshot, now_ms)
                 if change:
-                    commit = CommitBuilder(self._repository.keys, self._options, snapshot, now_ms).build([change])
+                    commit = self._repository.builder(snapshot, now_ms).build([change])
             except TokenStoreError as error:
                 refusal = error
             strings, ids = snapshot.guessed()
@@ -74,7 +70,7 @@ class Transactions:
             if attempt:
                 attempt(change)
             if self._repository.commit(commit):
-                return change
+                return change if change.after is None else change._replace(after=change.after._replace(stale=False))
             self._stats.count("conflicts")
             guess = False
             strings_read, records_read = snapshot.reads()

@@ -9,18 +9,53 @@ from typing import Any
 
 import pytest
 
-from servers import Backend
-from zoho_token_store import RedisTokenStore
+from conftest import ALL
+from contract.aging import Aging
+from servers import Backend, ServerPool, newest_binary
+from zoho_token_store import AesGcmCipher, RedisTokenStore
+from zoho_token_store.codec import Codec, SealedCodec
+from zoho_token_store.keyring import new_key
 
 MakeStore = Callable[..., RedisTokenStore]
 
+SEALED = ("sealed", 3)
+"""The newest server, for stores that seal all they can: whatever else they promise holds for them too."""
+
+
+@pytest.fixture(params=[*ALL, SEALED], ids=[f"{name}-resp{protocol}" for name, protocol in (*ALL, SEALED)])
+def backend(request: pytest.FixtureRequest, server_pool: ServerPool) -> Backend:
+    """Give every back end, and one more for stores with keys."""
+    name, protocol = request.param
+    if request.param == SEALED:
+        return Backend(name, protocol, server_pool.get(newest_binary().name))
+    return Backend(name, protocol, None if name == "fakeredis" else server_pool.get(name))
+
+
+@pytest.fixture(params=ALL, ids=[f"{name}-resp{protocol}" for name, protocol in ALL])
+def readable_backend(request: pytest.FixtureRequest, server_pool: ServerPool) -> Backend:
+    """Give every back end for stores without keys, where a test is about what lies there in the clear."""
+    name, protocol = request.param
+    return Backend(name, protocol, None if name == "fakeredis" else server_pool.get(name))
+
+
+@pytest.fixture(scope="session")
+def keys() -> dict[str, Any]:
+    """Return the options of a store that seals all that it can."""
+    return {
+        "cipher": AesGcmCipher([new_key()]),
+        "encrypt_identity": True,
+        "pointer_keys": [new_key(), "plain"],
+    }
+
 
 @pytest.fixture
-def make_store(backend: Backend, namespace: str) -> Iterator[MakeStore]:
+def make_store(backend: Backend, keys: dict[str, Any], namespace: str) -> Iterator[MakeStore]:
     """Make stores in the test's namespace; each stands for a process of its own."""
+    standard = keys if backend.name.startswith("sealed") else {}
     with ExitStack() as stack:
 
         def make(namespace: str = namespace, **options: Any) -> RedisTokenStore:
+            options = standard | options
             return stack.enter_context(RedisTokenStore(backend.client(), namespace, **options))
 
         yield make
@@ -43,6 +78,20 @@ def fake_store(fake: Backend, namespace: str) -> Iterator[RedisTokenStore]:
 def other(make_store: MakeStore) -> RedisTokenStore:
     """Return the store of another process in the same namespace."""
     return make_store()
+
+
+@pytest.fixture
+def codec(backend: Backend, keys: dict[str, Any], namespace: str) -> Codec:
+    """Return how the stores of the test write records, to look underneath."""
+    if not backend.name.startswith("sealed"):
+        return Codec()
+    return SealedCodec(keys["cipher"], namespace, hides_identity=True, takes_readable=False)
+
+
+@pytest.fixture
+def aging(raw: Any, codec: Codec, namespace: str) -> Aging:
+    """Return what makes access tokens old."""
+    return Aging(raw, codec, namespace)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from contract.aging import Aging
 from contract.tokens import by_user, make_token, refreshed
 from zoho_token_store import RedisTokenStore, RefreshFailing
 
@@ -57,12 +58,10 @@ def test_failures_of_several_processes_add_up(make_store, due: str) -> None:
         make_store(lease_ttl=0.1).find_token_by_id(due)
 
 
-def test_a_usable_token_is_used_during_the_pause(store: RedisTokenStore, raw, namespace: str, due: str) -> None:
+def test_a_usable_token_is_used_during_the_pause(store: RedisTokenStore, aging: Aging, due: str) -> None:
     """While the old token can still be used, the fleet uses it instead of failing."""
     fail(store, due)
-    key = f"zts:{{{namespace}}}:access:{due}"
-    expires_ms, _, access = raw.get(key).split(" ")
-    raw.set(key, f"{int(expires_ms) + 5000} 3600000 {access}")
+    aging.leave(due, 10, life=3600)
     assert store.find_token_by_id(due).get_access_token() == "at1"
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
 import pytest
 
+from contract.aging import Aging
 from contract.conftest import MakeStore
 from contract.tokens import HOUR, make_token, seconds_left
-from servers import Backend
 from zoho_token_store import ConfigurationError, InvalidToken, RedisTokenStore
-from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.testing import FakeZoho
 from zoho_token_store.zoho_sdk import DataCenter
 
@@ -46,7 +43,7 @@ def keeper(make_store: MakeStore, environment: Any) -> RedisTokenStore:
 
 
 @pytest.fixture
-def log_in(store: RedisTokenStore, zoho: FakeZoho, backend: Backend, namespace: str) -> Callable[..., str]:
+def log_in(store: RedisTokenStore, zoho: FakeZoho, aging: Aging) -> Callable[..., str]:
     """Store a token of an hour that Zoho knows, as old as is asked for; return its id."""
 
     def log_in(user: str, age: float) -> str:
@@ -54,14 +51,7 @@ def log_in(store: RedisTokenStore, zoho: FakeZoho, backend: Backend, namespace: 
         client = {"client_id": zoho.client_id, "secret": zoho.client_secret}
         token = make_token(user, refresh=refresh, access=zoho.issue_access_token(refresh), **client)
         store.save_token(token)
-        key = Keyspace(namespace).access(token.get_id())
-        with closing(backend.client(decode_responses=True)) as raw:
-            expires_ms, life_ms, access = raw.get(key).split(" ", 2)
-            expires_ms = int(expires_ms) - int(age * 1000)
-            if expires_ms > time.time() * 1000:
-                raw.set(key, f"{expires_ms} {life_ms} {access}", pxat=expires_ms)
-            else:
-                raw.delete(key)
+        aging.leave(token.get_id(), HOUR - age)
         return str(token.get_id())
 
     return log_in

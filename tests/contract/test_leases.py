@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from contract.aging import Aging
 from contract.tokens import by_access, by_user, make_token, refreshed
 from zoho_token_store import RedisTokenStore, RefreshFailing, RefreshTimeout, TokenDeleted
 
@@ -20,13 +21,11 @@ def due(store: RedisTokenStore) -> str:
 
 
 @pytest.fixture
-def ending(store: RedisTokenStore, raw, namespace: str) -> str:
+def ending(store: RedisTokenStore, aging: Aging) -> str:
     """Save a record whose access token is due, and can be used for another 20 s; return its id."""
     token = make_token("ada", refresh="rt", access="at1", left=3600)
     store.save_token(token)
-    key = f"zts:{{{namespace}}}:access:{token.get_id()}"
-    expires_ms, life_ms, access = raw.get(key).split(" ")
-    raw.set(key, f"{int(expires_ms) - 3580_000} {life_ms} {access}")
+    aging.leave(token.get_id(), 20)
     return str(token.get_id())
 
 

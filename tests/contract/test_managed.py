@@ -16,6 +16,7 @@ from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 
+from contract.aging import Aging
 from contract.tokens import by_user, make_token, refreshed, seconds_left, user_of
 from proxy import FaultyProxy
 from servers import Backend, Server, ServerPool, find_binaries, newest_binary
@@ -71,8 +72,11 @@ def environment_of(zoho: FakeZoho) -> Any:
 class Place:
     """A namespace, a stand-in, and stores that refresh by themselves; each stands for a process of its own."""
 
-    def __init__(self, make_store: Callable[..., RedisTokenStore], zoho: FakeZoho, raw: Any, namespace: str) -> None:
+    def __init__(
+        self, make_store: Callable[..., RedisTokenStore], zoho: FakeZoho, raw: Any, aging: Aging, namespace: str
+    ) -> None:
         self._make_store = make_store
+        self._aging = aging
         self._raw = raw
         self._keys = Keyspace(namespace)
         self.zoho = zoho
@@ -105,11 +109,7 @@ class Place:
 
     def age(self, id: str, left: float) -> None:
         """Let an access token be so old that it has ``left`` seconds; Zoho's view of it does not change."""
-        key = self._keys.access(id)
-        _, life_ms, access = self._raw.get(key).split(" ")
-        seconds, microseconds = self._raw.time()
-        expires_ms = int((seconds + microseconds / 1e6 + left) * 1000)
-        self._raw.set(key, f"{expires_ms} {life_ms} {access}")
+        self._aging.leave(id, left)
 
     def paused_until(self, name: str) -> float:
         """Return when the fleet's pause ends, seconds since the epoch; 0 without one."""
@@ -146,9 +146,9 @@ class Place:
 
 
 @pytest.fixture
-def place(make_store: Callable[..., RedisTokenStore], zoho: FakeZoho, raw: Any, namespace: str) -> Place:
+def place(make_store: Callable[..., RedisTokenStore], zoho: FakeZoho, raw: Any, aging: Aging, namespace: str) -> Place:
     """Return where a test takes place."""
-    return Place(make_store, zoho, raw, namespace)
+    return Place(make_store, zoho, raw, aging, namespace)
 
 
 def in_background(work: Callable[..., Any], *args: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from contract.aging import Aging
 from contract.tokens import (
     CLIENT,
     OTHER_CLIENT,
@@ -33,7 +34,6 @@ from zoho_token_store import (
     TokenDeleted,
     TokenNotFound,
 )
-from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.options import USABLE
 from zoho_token_store.zoho_sdk import UserSignature
 
@@ -96,14 +96,6 @@ def warm_id(store: RedisTokenStore, id: str) -> Any:
 def access_of(store: RedisTokenStore, id: str) -> str | None:
     found: str | None = store.find_token_by_id(id).get_access_token()
     return found
-
-
-def age(raw: Any, namespace: str, id: str, left: float) -> None:
-    """Let an access token be so old that it has ``left`` seconds."""
-    key = Keyspace(namespace).access(id)
-    _, life_ms, access = raw.get(key).split(" ")
-    seconds, microseconds = raw.time()
-    raw.set(key, f"{int((seconds + microseconds / 1e6 + left) * 1000)} {life_ms} {access}")
 
 
 class TestHits:
@@ -402,11 +394,11 @@ class TestExpiry:
         assert store.stats()["leases"] == 1
 
     @FEW
-    def test_due(self, store: RedisTokenStore, other: RedisTokenStore, raw: Any, namespace: str) -> None:
+    def test_due(self, store: RedisTokenStore, other: RedisTokenStore, aging: Aging) -> None:
         """A token that is due, and that another refreshes, is handed out, and Redis is asked once a second."""
         token = make_token("ada", refresh="rt", access="at", left=100)
         other.save_token(token)
-        age(raw, namespace, token.get_id(), 20)
+        aging.leave(token.get_id(), 20)
         assert other.find_token_by_id(token.get_id()).get_access_token() is None  # the lease is the other's
         warm_id(store, token.get_id())
         finds, end = store.stats()["finds"], time.monotonic() + 1.3
@@ -415,13 +407,11 @@ class TestExpiry:
             time.sleep(0.01)
         assert 1 <= store.stats()["finds"] - finds <= 2
 
-    def test_due_when_its_time_comes(
-        self, store: RedisTokenStore, other: RedisTokenStore, raw: Any, namespace: str
-    ) -> None:
+    def test_due_when_its_time_comes(self, store: RedisTokenStore, other: RedisTokenStore, aging: Aging) -> None:
         """A token that comes into the margin while it is cached is not served any more: this worker is elected."""
         token = make_token("ada", refresh="rt", access="at", left=100)
         other.save_token(token)
-        age(raw, namespace, token.get_id(), 30.3)  # the margin is 30 s
+        aging.leave(token.get_id(), 30.3)  # the margin is 30 s
         warm_id(store, token.get_id())
         time.sleep(0.35)
         assert access_of(store, token.get_id()) is None

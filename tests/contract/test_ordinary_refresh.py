@@ -9,6 +9,7 @@ import pytest
 import zoho_token_store.saver
 from contract.tokens import make_token, refreshed
 from zoho_token_store import RedisTokenStore
+from zoho_token_store.codec import MARK
 
 CHANGING = ("rev", "fence", "ops", "meta")
 
@@ -20,9 +21,11 @@ def picture(raw: Any, namespace: str, record_id: str) -> dict[str, Any]:
         name = key.split("}:", 1)[1].replace(record_id, "ID")
         kind = raw.type(key)
         if kind == "hash":
-            stored[name] = {field: value for field, value in raw.hgetall(key).items() if field not in CHANGING}
+            fields = {field: value for field, value in raw.hgetall(key).items() if field not in CHANGING}
+            stored[name] = {field: "sealed" if value.startswith(MARK) else value for field, value in fields.items()}
         elif kind == "string":
-            stored[name] = raw.get(key).split(" ")[-1].replace(record_id, "ID")
+            value = raw.get(key).split(" ")[-1].replace(record_id, "ID")
+            stored[name] = "sealed" if value.startswith(MARK) else value
         elif kind == "stream":
             stored[name] = [
                 (entry["event"], entry.get("id", "").replace(record_id, "ID")) for _, entry in raw.xrange(key)

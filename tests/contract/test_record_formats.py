@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 
 from contract.tokens import by_user, contents, make_token, refreshed
+from servers import Backend
 from zoho_token_store import CorruptRecord, RedisTokenStore, UnsupportedSchema
 from zoho_token_store.keyspace import Keyspace
+from zoho_token_store.record import SCHEMA
+
+
+@pytest.fixture
+def backend(readable_backend: Backend) -> Backend:
+    """Only records in the clear can be edited by hand."""
+    return readable_backend
 
 
 @pytest.fixture
@@ -66,11 +74,11 @@ def test_a_record_of_a_newer_schema_is_refused_and_left_alone(
     store: RedisTokenStore, saved: Any, record: str, raw: Any
 ):
     """What this release cannot understand it neither guesses at nor writes, and it leases nothing."""
-    raw.hset(record, "schema", "2")
+    raw.hset(record, "schema", str(SCHEMA + 1))
     before = raw.hgetall(record)
     with pytest.raises(UnsupportedSchema) as caught:
         store.find_token_by_id(saved.get_id())
-    assert (caught.value.record_id, caught.value.schema) == (saved.get_id(), "2")
+    assert (caught.value.record_id, caught.value.schema) == (saved.get_id(), str(SCHEMA + 1))
     with pytest.raises(UnsupportedSchema):
         store.save_token(make_token("ada", refresh="rt2"))
     with pytest.raises(UnsupportedSchema):

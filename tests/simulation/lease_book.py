@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _LEASE = Keyspace("sim").lease("")
 _LEASE_KEY = 3  # where find-5.lua has the lease among its keys
-_OWNER, _TERMS = 5, 8  # and who asks, and for how long, among its arguments
+_OWNER, _TERMS = 6, 9  # and who asks, and for how long, among its arguments
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from zoho_token_store import (
     supply,
 )
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.merge import Wish
 from zoho_token_store.options import make_options
 from zoho_token_store.saver import Save
@@ -207,7 +206,7 @@ class Process:
 
     def _open(self) -> RedisTokenStore:
         store = RedisTokenStore.__new__(RedisTokenStore)
-        store._start(self, Keyspace("sim"), dict(self._options), self.clock)
+        store._start(self, "sim", dict(self._options), self.clock)
         original = store._saver.store
 
         def watched(save: Save) -> None:

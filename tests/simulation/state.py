@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from simulation.memory import Memory
+from zoho_token_store.codec import Codec
 from zoho_token_store.keyspace import Keyspace, read_user_pointer
-from zoho_token_store.record import TokenRecord, unpack_access
+from zoho_token_store.record import TokenRecord
 
 _ROOT = Keyspace("sim").key("")
 _FIELDS = set(TokenRecord._fields)
+_CODEC = Codec()
 
 
 class State:
@@ -51,7 +53,7 @@ class State:
                 self.endless.add(name)
             if kind == "token":
                 known = {field: text for field, text in value.items() if field in _FIELDS}
-                access = unpack_access(memory.peek(f"{_ROOT}access:{rest}") or "", rest)
+                access = _CODEC.read_access(rest, memory.peek(f"{_ROOT}access:{rest}") or "")
                 self.records[rest] = TokenRecord(rest, **known, access=access)
             elif kind in ("grant", "refresh", "access-token"):
                 self.pointers[name] = value

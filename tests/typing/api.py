@@ -9,7 +9,9 @@ import redis
 from typing_extensions import assert_type
 
 from zoho_token_store import (
+    AesGcmCipher,
     AmbiguousToken,
+    Cipher,
     ConfigurationError,
     CorruptRecord,
     InvalidToken,
@@ -31,6 +33,11 @@ def construct(client: redis.Redis, environ: Mapping[str, str]) -> None:
     assert_type(RedisTokenStore(client, "crm", freshness_margin=60, retention=None), RedisTokenStore)
     assert_type(RedisTokenStore.from_url("redis://localhost:6379/0", namespace="crm"), RedisTokenStore)
     assert_type(RedisTokenStore.from_url("unix:///run/redis.sock", "crm", on_missing_id="none"), RedisTokenStore)
+    cipher: Cipher = AesGcmCipher(["newest", b"older"])
+    assert_type(RedisTokenStore(client, "crm", cipher=cipher, encrypt_identity=True), RedisTokenStore)
+    assert_type(RedisTokenStore.from_url("redis://localhost", "crm", encryption_keys=["key"]), RedisTokenStore)
+    assert_type(RedisTokenStore.from_url("redis://localhost", "crm", pointer_keys=["plain", b"key"]), RedisTokenStore)
+    RedisTokenStore.from_url("redis://localhost", "crm", encryption_keys=7)  # type: ignore[arg-type]
     assert_type(RedisTokenStore.from_env(), RedisTokenStore)
     assert_type(RedisTokenStore.from_env(environ, lease_ttl=4.0), RedisTokenStore)
     RedisTokenStore(client)  # type: ignore[call-arg]  # a namespace is required

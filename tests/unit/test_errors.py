@@ -25,6 +25,7 @@ SAMPLES = [
     (errors.StoreUnavailable("no answer", cause=CAUSE), {"cause": CAUSE}),
     (errors.StoreClosed(), {}),
     (errors.UnsupportedSchema("some-id", "7"), {"record_id": "some-id", "schema": "7"}),
+    (errors.DecryptionFailed("some-id", "some-key", "changed"), {"record_id": "some-id", "key_id": "some-key"}),
     (errors.CorruptRecord("some-id", "the record"), {"record_id": "some-id"}),
 ]
 samples = pytest.mark.parametrize(("error", "data"), SAMPLES, ids=[type(error).__name__ for error, _ in SAMPLES])

@@ -9,6 +9,7 @@ import pytest
 
 from servers import Backend, Server
 from zoho_token_store import script
+from zoho_token_store.codec import Codec
 from zoho_token_store.margin import LATE, Margin, ahead_margin, drop_in_margin, keeper_margin
 from zoho_token_store.options import USABLE, Options
 from zoho_token_store.record import Access
@@ -23,6 +24,7 @@ def jittered(margin: Margin) -> Margin:
     return margin._replace(share=margin.share * 0.876543)
 
 
+CODEC = Codec()
 MARGINS = {
     "sdk": drop_in_margin(Options()),
     "sdk, none": drop_in_margin(Options(freshness_margin=0)),
@@ -98,11 +100,11 @@ def test_redis_judges_by_the_same_rule(client: Any, name: str) -> None:
         edge = int(margin.of(life_ms))
         for left_ms in sorted({1, 6_000, 6_001, edge - 1, edge, edge + 1, edge + 1000, max(1, life_ms)}):
             access = Access("token", NOW + left_ms, life_ms)
-            fresh = _is_fresh(client, stopped, margin, access.pack())
+            fresh = _is_fresh(client, stopped, margin, CODEC.access("a", access))
             assert fresh == (margin.spare_ms(access, NOW) > 0), (life_ms, left_ms)
             judged.append(fresh)
     assert {True, False} == set(judged)
-    assert _is_fresh(client, stopped, margin, Access("token", 0, 1).pack()), "no end that anybody knows"
+    assert _is_fresh(client, stopped, margin, CODEC.access("a", Access("token", 0, 1))), "no end that anybody knows"
 
 
 def _stopped_at(now_ms: int) -> str:
@@ -119,6 +121,6 @@ def _is_fresh(client: Any, text: str, margin: Margin, access: str) -> bool:
     client.hset(keys[0], mapping={"refresh_token": "r", "schema": "1", "rev": "1", "fence": "1"})
     client.set(keys[1], access)
     terms = "8000 56000 3 5000 60000"
-    reply = client.eval(text, len(keys), *keys, margin.pack(), USABLE_MS, 1, "", "", "owner", "nonce", "", terms)
+    reply = client.eval(text, len(keys), *keys, margin.pack(), USABLE_MS, 1, "", "", "", "owner", "nonce", "", terms)
     assert reply[0] in (b"FRESH", b"LEASED"), reply
     return bool(reply[0] == b"FRESH")

@@ -9,7 +9,17 @@ import pytest
 from zoho_token_store.errors import ConfigurationError
 from zoho_token_store.options import OPTION_NAMES, NearCache, Options, make_options
 
-OTHERS = {"on_missing_id", "refresh", "refresh_budget", "environment", "near_cache"}
+OTHERS = {
+    "on_missing_id",
+    "refresh",
+    "refresh_budget",
+    "environment",
+    "near_cache",
+    "cipher",
+    "encrypt_identity",
+    "migrate_plaintext",
+    "pointer_keys",
+}
 TIMES = [name for name in OPTION_NAMES if name not in OTHERS]
 
 
@@ -40,6 +50,13 @@ def test_only_retention_may_be_none(name: str) -> None:
         ({"tombstone_ttl": 19}, "tombstone_ttl", "at least wait_timeout"),
         ({"retention": 3599}, "retention", "at least default_access_ttl"),
         ({"default_access_ttl": 0}, "default_access_ttl", "1 to"),
+        ({"cipher": "a key"}, "cipher", "AesGcmCipher"),
+        ({"encrypt_identity": True}, "encrypt_identity", "needs a cipher"),
+        ({"migrate_plaintext": True}, "migrate_plaintext", "needs a cipher"),
+        ({"migrate_plaintext": "yes"}, "migrate_plaintext", "True or False"),
+        ({"pointer_keys": None}, "pointer_keys", "list of keys"),
+        ({"pointer_keys": ["short"]}, "pointer_keys", "32 bytes"),
+        ({"pointer_keys": ["plain", "plain"]}, "pointer_keys", "twice"),
         ({"on_missing_id": "ignore"}, "on_missing_id", '"raise" or "none"'),
         ({"on_missing_id": None}, "on_missing_id", '"raise" or "none"'),
         ({"on_missing_id": ["none"]}, "on_missing_id", '"raise" or "none"'),

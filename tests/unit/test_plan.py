@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from zoho_token_store.change import Change, credential_pointers, user_entry, user_tombstone
-from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
+from zoho_token_store.errors import CorruptRecord, InvalidToken, TokenDeleted, UnsupportedSchema
 from zoho_token_store.keyspace import client_digest, pointer, tombstone, write_user_pointer
 from zoho_token_store.lease import Lease
 from zoho_token_store.match import TokenData
 from zoho_token_store.merge import Wish
 from zoho_token_store.plan import plan_deletion, plan_invalidation, plan_save
-from zoho_token_store.record import SCHEMA, Access, TokenRecord
+from zoho_token_store.record import SCHEMA, Access, Bookkeeping, TokenRecord
 from zoho_token_store.snapshot import Snapshot
 
 NOW = 1_700_000_000_000
@@ -165,7 +165,10 @@ class TestRedirects:
     """Ids that were merged away."""
 
     snapshot = staticmethod(
-        lambda: stored(grant("c", access_token="x"), **{tombstone("a"): "merged b", tombstone("b"): "merged c"})
+        lambda absorbed=("b", "a"): stored(
+            grant("c", access_token="x")._replace(meta=Bookkeeping(absorbed=absorbed).pack()),
+            **{tombstone("a"): "merged b", tombstone("b"): "merged c"},
+        )
     )
 
     def test_are_followed_to_the_end(self) -> None:
@@ -175,6 +178,17 @@ class TestRedirects:
         deleted = plan_deletion("a", self.snapshot())
         reached = [change.before[0].id for change in (saved, invalidated, deleted) if change]
         assert reached == ["c", "c", "c"]
+
+    def test_to_a_record_that_knows_nothing_of_it_are_refused(self) -> None:
+        """Whoever can write to Redis can write a redirect; the record at its end has to have taken the first in."""
+        for plan in (
+            lambda snapshot: save(snapshot, id="a", api_domain="d"),
+            lambda snapshot: plan_invalidation("a", None, snapshot, NOW),
+            lambda snapshot: plan_deletion("a", snapshot),
+        ):
+            with pytest.raises(CorruptRecord) as caught:
+                plan(self.snapshot(("b",)))
+            assert caught.value.record_id == "a"
 
     def test_end_in_a_deletion(self) -> None:
         """When the record at the end is deleted, so is every id that led to it."""

@@ -10,9 +10,12 @@ from zoho_token_store.options import Options
 from zoho_token_store.zoho_sdk import TokenStore
 
 NAMES = [
+    "AesGcmCipher",
     "AmbiguousToken",
+    "Cipher",
     "ConfigurationError",
     "CorruptRecord",
+    "DecryptionFailed",
     "InvalidToken",
     "NearCache",
     "RedisTokenStore",
@@ -27,7 +30,7 @@ NAMES = [
     "TokenStoreError",
     "UnsupportedSchema",
 ]
-NO_ERRORS = {"NearCache", "RedisTokenStore"}
+NO_ERRORS = {"AesGcmCipher", "Cipher", "NearCache", "RedisTokenStore"}
 METHODS = {
     "find_token": ["token"],
     "save_token": ["token"],
@@ -102,5 +105,9 @@ def test_the_defaults_are_pinned() -> None:
         "refresh_budget": 9,
         "refresh_window": 600.0,
         "environment": None,
+        "cipher": None,
+        "encrypt_identity": False,
+        "migrate_plaintext": False,
+        "pointer_keys": (),
         "near_cache": False,
     }

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoho_token_store.codec import Codec
 from zoho_token_store.errors import CorruptRecord
-from zoho_token_store.record import REMEMBERED, Access, Bookkeeping, TokenRecord, unpack_access
+from zoho_token_store.record import REMEMBERED, Access, Bookkeeping, TokenRecord
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1)
 digests = st.lists(st.from_regex(r"[A-Za-z0-9_-]{22}", fullmatch=True), max_size=4).map(tuple)
@@ -17,19 +18,19 @@ digests = st.lists(st.from_regex(r"[A-Za-z0-9_-]{22}", fullmatch=True), max_size
 def test_an_access_part_comes_back(token: str, expires_ms: int, life_ms: int) -> None:
     """Whatever the access token holds, spaces included, the packed form is read back as it was."""
     access = Access(token, expires_ms, life_ms)
-    assert unpack_access(access.pack(), "id") == access
+    assert Codec().read_access("id", Codec().access("id", access)) == access
 
 
 def test_no_access_part() -> None:
     """An empty string is no access part."""
-    assert unpack_access("", "id") is None
+    assert Codec().read_access("id", "") is None
 
 
 @pytest.mark.parametrize("stored", ["x", "1 2", "one 2 token", "1 two token", " "])
 def test_a_foreign_access_part_is_an_error(stored: str) -> None:
     """What this package has not written is named, with the record, and not shown."""
     with pytest.raises(CorruptRecord) as caught:
-        unpack_access(stored, "some-id")
+        Codec().read_access("some-id", stored)
     assert caught.value.record_id == "some-id"
     assert "token" not in str(caught.value).replace("token store", "")
 

@@ -6,6 +6,7 @@ import click
 
 from zoho_token_store import __version__
 from zoho_token_store.cli.demo.command import demo
+from zoho_token_store.cli.keygen import keygen
 from zoho_token_store.cli.refresher import refresher
 
 
@@ -16,4 +17,5 @@ def command() -> None:
 
 
 command.add_command(demo)
+command.add_command(keygen)
 command.add_command(refresher)

@@ -15,12 +15,13 @@ Arguments
   ARGV[3]    newest record schema that the caller understands
   ARGV[4]    revision of the record that the caller still has, "" for none
   ARGV[5]    the caller's client id, "" for none
-  ARGV[6]    owner: who asks
-  ARGV[7]    nonce: which operation asks; the same again is the same request
-  ARGV[8]    "lease" if a missing record is one that the caller will make, else ""
-  ARGV[9]    terms of a lease, five numbers: its time to live, ms; life of the wake stream, ms; leases in a row without a
+  ARGV[6]    its digest, for records that have a digest beside a client id that is sealed; "" for none
+  ARGV[7]    owner: who asks
+  ARGV[8]    nonce: which operation asks; the same again is the same request
+  ARGV[9]    "lease" if a missing record is one that the caller will make, else ""
+  ARGV[10]   terms of a lease, five numbers: its time to live, ms; life of the wake stream, ms; leases in a row without a
              save before the fleet cools down; first pause of the cool-down, ms (doubles with each lease); longest pause, ms
-  ARGV[10..] the values that the caller saw in the pointers, "" for none
+  ARGV[11..] the values that the caller saw in the pointers, "" for none
 
 Replies, each with Redis's time in ms second
   FRESH now access record      use this token
@@ -41,14 +42,14 @@ Replies, each with Redis's time in ms second
   CORRUPT now                  something else has changed the record or its access part
 ]]
 local token, access, gone, lease, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local usable_ms, client_id, owner, nonce = tonumber(ARGV[2]), ARGV[5], ARGV[6], ARGV[7]
+local usable_ms, owner, nonce = tonumber(ARGV[2]), ARGV[7], ARGV[8]
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
 
 local moved = false
 for i = 6, #KEYS do
-  moved = moved or (redis.call('GET', KEYS[i]) or '') ~= ARGV[i + 4]
+  moved = moved or (redis.call('GET', KEYS[i]) or '') ~= ARGV[i + 5]
 end
 if moved then
   local values = {'MOVED', now}
@@ -58,8 +59,9 @@ if moved then
   return values
 end
 
-local function contradicts(client)
-  return client_id ~= '' and client and client ~= client_id
+local function contradicts(client, digest)
+  local stored, asked = digest or client, digest and ARGV[6] or ARGV[5]
+  return stored and asked ~= '' and stored ~= asked
 end
 
 local part = redis.call('GET', access)
@@ -75,15 +77,16 @@ if part then
   local margin_ms = math.max(tonumber(least_ms), math.min(tonumber(most_ms), life_ms * share))
   fresh = expires_ms == '0' or left > math.max(usable_ms, math.min(margin_ms, life_ms / 2))
   if fresh and ARGV[4] ~= '' then
-    local head = redis.call('HMGET', token, 'rev', 'client_id')
-    if head[1] == ARGV[4] and not contradicts(head[2]) then
+    local head = redis.call('HMGET', token, 'rev', 'client_id', 'client')
+    if head[1] == ARGV[4] and not contradicts(head[2], head[3]) then
       return {'SAME', now, part}
     end
   end
 end
 
 local record = redis.call('HMGET', token, 'user_name', 'client_id', 'client_secret', 'refresh_token', 'grant_token',
-  'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta', 'rejected', 'refresh_token+', 'grant_token+')
+  'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta', 'rejected', 'refresh_token+', 'grant_token+',
+  'client')
 if record[10] then
   local schema = tonumber(record[9])
   if not schema or not tonumber(record[11]) then
@@ -93,7 +96,7 @@ if record[10] then
     return {'SCHEMA', now, record[9]}
   end
   -- Compared before a lease is given: a caller that shows another client must not hold up this one.
-  if contradicts(record[2]) then
+  if contradicts(record[2], record[17]) then
     return {'CONTRADICTS', now}
   end
   local refreshable = record[4] or record[5]
@@ -109,7 +112,7 @@ else
     local heir = string.match(tombstone, '^merged (.+)$')
     return heir and {'REDIRECT', now, heir} or {'GONE', now}
   end
-  if ARGV[8] ~= 'lease' then
+  if ARGV[9] ~= 'lease' then
     return {'MISSING', now}
   end
   record = {}
@@ -121,7 +124,7 @@ if record[14] then
   return usable or {'REJECTED', now, record[14]}
 end
 local terms = {}
-for number in string.gmatch(ARGV[9], '%d+') do
+for number in string.gmatch(ARGV[10], '%d+') do
   terms[#terms + 1] = tonumber(number)
 end
 local lease_ms, wake_ms, limit, first_pause_ms, longest_pause_ms = unpack(terms)

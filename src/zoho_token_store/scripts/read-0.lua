@@ -20,7 +20,8 @@ for i = 1, strings do
 end
 for i = strings + 1, #KEYS, 2 do
   local record = redis.call('HMGET', KEYS[i], 'user_name', 'client_id', 'client_secret', 'refresh_token', 'grant_token',
-    'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta', 'rejected', 'refresh_token+', 'grant_token+')
+    'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta', 'rejected', 'refresh_token+', 'grant_token+',
+    'client')
   local access = redis.call('GET', KEYS[i + 1]) or ''
   records[#records + 1] = record[10] and {access, record} or {}
 end

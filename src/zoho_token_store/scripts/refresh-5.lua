@@ -7,9 +7,9 @@ Keys
   KEYS[2]   its access part (string)
   KEYS[3]   its lease (hash)
   KEYS[4]   the wake stream of the lease
-  KEYS[5]   the pointer of the access token that goes (string)
-  KEYS[6]   the pointer of the access token that comes (string)
-  KEYS[7]   the event stream
+  KEYS[5]   the event stream
+  KEYS[6..] pairs, one for each pointer key: the pointers of the access token that goes and of the one that comes
+            (strings)
 
 Arguments
   ARGV[1]   revision of the record as it was handed out
@@ -36,7 +36,9 @@ if redis.call('HGET', token, 'rev') ~= ARGV[1] then
   return {'CONFLICT', now}
 end
 -- Freeing first: on a full Redis a script that begins by writing is refused.
-redis.call('DEL', KEYS[5])
+for i = 6, #KEYS, 2 do
+  redis.call('DEL', KEYS[i])
+end
 local held = redis.call('HMGET', lease, 'owner', 'fence', 'until_ms')
 if held[2] then
   if held[1] == ARGV[8] and held[2] == ARGV[9] or (tonumber(held[3]) or 0) <= now then
@@ -49,6 +51,8 @@ end
 redis.call('XADD', wake, 'NOMKSTREAM', 'MAXLEN', 1, '*', 'event', ARGV[10])
 redis.call('HSET', token, 'rev', ARGV[2], 'fence', ARGV[3], 'ops', ARGV[4])
 redis.call('SET', access, ARGV[5], 'PXAT', ARGV[6])
-redis.call('SET', KEYS[6], ARGV[7], 'PXAT', ARGV[6])
-redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[11], '*', 'event', ARGV[10], 'id', ARGV[7])
+for i = 7, #KEYS, 2 do
+  redis.call('SET', KEYS[i], ARGV[7], 'PXAT', ARGV[6])
+end
+redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[11], '*', 'event', ARGV[10], 'id', ARGV[7])
 return {'OK', now}

@@ -1,0 +1,282 @@
+"""How a record lies in Redis: its fields in the clear, or sealed with a cipher.
+
+A sealed field is ``sealed.<ciphertext>``. It opens only as the field of the record that it was written for. The
+bookkeeping opens only beside the user name, client id, redirect URL and API domain that it was sealed with: these may
+stay readable, but whoever can write to Redis cannot give a record another owner. An access token opens only beside its
+expiry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from zoho_token_store.cipher import Cipher
+from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable
+from zoho_token_store.keyspace import client_digest
+from zoho_token_store.record import DURABLE, SEALED_SCHEMA, Access, TokenRecord
+
+COMPACT = 64
+"""Redis keeps a hash compact, in half the memory, as long as no value is longer (``hash-max-listpack-value``)."""
+
+SPLIT = ("refresh_token", "grant_token")
+"""Fields of a length that Zoho makes 70: what is beyond ``COMPACT`` stands in a field of its own, named with a "+"."""
+
+MARK = "sealed."
+"""Begins every sealed value."""
+
+SECRET = ("client_secret", "refresh_token", "grant_token", "spares", "meta")
+"""Fields that are sealed. The bookkeeping is no secret, but vouches for the rest."""
+
+IDENTITY = ("user_name", "client_id", "redirect_url")
+"""Fields that are sealed if the identity shall not be readable either."""
+
+_OPENED = (*IDENTITY, "client_secret", "refresh_token", "grant_token", "spares")
+_OWNERSHIP = (*IDENTITY, "api_domain")
+_STORED = (*DURABLE, "spares", "schema", "rev", "fence", "ops", "meta", "rejected")
+_KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Rewrite(NamedTuple):
+    """What has to be written of a hash.
+
+    Attributes:
+        gone: Names of fields to remove.
+        values: Fields to set.
+    """
+
+    gone: list[str]
+    values: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"Rewrite(gone={self.gone!r}, values={', '.join(self.values)})"
+
+
+class Codec:
+    """Writes and reads records in the clear."""
+
+    seals_on_sight = False
+    """Whether a record that is stale is written anew as soon as it is seen."""
+
+    def read(self, record_id: str, access: str, stored: Sequence[str | None]) -> TokenRecord:
+        """Return a record from its stored parts.
+
+        Args:
+            record_id: Its id.
+            access: Its access part, "" for none.
+            stored: The fields of its hash in the order in which the scripts read them.
+
+        Raises:
+            CorruptRecord: The access part or one of the record's numbers cannot be read.
+            DecryptionFailed: It is sealed, and cannot be opened.
+        """
+        *fields, refresh_rest, grant_rest, _ = stored
+        record = TokenRecord._make((record_id, *fields, None, False))
+        if not all(number and number.isdigit() for number in (record.schema, record.rev, record.fence)):
+            raise CorruptRecord(record_id, "the record")
+        if refresh_rest or grant_rest:
+            refresh, grant = record.refresh_token, record.grant_token
+            record = record._replace(
+                refresh_token=refresh and refresh + (refresh_rest or ""),
+                grant_token=grant and grant + (grant_rest or ""),
+            )
+        return self._opened(record)._replace(access=self.read_access(record_id, access))
+
+    def _opened(self, record: TokenRecord) -> TokenRecord:
+        if record.meta and record.meta.startswith(MARK):
+            raise DecryptionFailed(record.id, _key_id(record.meta), "this store has no keys")
+        return record
+
+    def read_access(self, record_id: str, stored: str) -> Access | None:
+        """Read an access part.
+
+        Args:
+            record_id: Whose part it is.
+            stored: ``"<expires_ms> <life_ms> <token>"``, or "" for none.
+
+        Raises:
+            CorruptRecord: It is not something that :meth:`access` has written.
+            DecryptionFailed: It is sealed, and cannot be opened.
+        """
+        if not stored:
+            return None
+        try:
+            expires_ms, life_ms, token = stored.split(" ", 2)
+            access = Access(token, int(expires_ms), int(life_ms))
+        except ValueError:
+            raise CorruptRecord(record_id, "the access part") from None
+        return access._replace(token=self._opened_token(record_id, access))
+
+    def _opened_token(self, record_id: str, access: Access) -> str:
+        if access.token.startswith(MARK):
+            raise DecryptionFailed(record_id, _key_id(access.token), "this store has no keys")
+        return access.token
+
+    def access(self, record_id: str, access: Access) -> str:
+        """Return the stored form of an access part."""
+        return f"{access.expires_ms} {access.life_ms} {access.token}"
+
+    def changes(self, before: TokenRecord | None, after: TokenRecord) -> Rewrite:
+        """Return what has to be written to make one state of a record into another; all of it if there was none."""
+        old, new = _readable(before) if before else {}, _readable(after)
+        values = {name: value for name, value in new.items() if old.get(name) != value}
+        return Rewrite(sorted(old.keys() - new.keys()), values)
+
+    def whole(self, record: TokenRecord) -> Rewrite:
+        """Return what has to be written to have a record lie in Redis as it is written now, however it does."""
+        return self.changes(None, record)
+
+    def client_terms(self, client_id: str) -> tuple[str, str]:
+        """Return by what the script compares a caller's client with a record's: the id, and its digest, "" for none."""
+        return client_id, ""
+
+
+class SealedCodec(Codec):
+    """Writes records sealed, and opens them.
+
+    Args:
+        cipher: Seals and opens.
+        namespace: Where the records are; they open nowhere else.
+        hides_identity: Whether user name, client id and redirect URL are sealed too.
+        takes_readable: Whether records in the clear are taken, to be sealed when they are seen. Otherwise they are
+            refused: whoever can write to Redis could put any there.
+    """
+
+    def __init__(self, cipher: Cipher, namespace: str, *, hides_identity: bool, takes_readable: bool) -> None:
+        self._cipher = cipher
+        self._namespace = namespace
+        self.seals_on_sight = takes_readable
+        self._sealed = frozenset(SECRET + IDENTITY if hides_identity else SECRET)
+        self._newest_key: str | None = None
+
+    def _opened(self, record: TokenRecord) -> TokenRecord:
+        meta = record.meta
+        if meta is None or not meta.startswith(MARK):
+            return self._taken(record)
+        newest = self._newest_key_id()
+        opened: dict[str, Any] = {}
+        stale = _key_id(meta) != newest
+        for name in _OPENED:
+            value = getattr(record, name)
+            if value is not None and value.startswith(MARK):
+                opened[name] = self._open(record.id, name, value)
+                stale = stale or _key_id(value) != newest or name not in self._sealed
+            elif value is not None and name in SECRET:
+                raise DecryptionFailed(record.id, None, f"its {name} is in the clear")
+            elif value is not None:
+                stale = stale or name in self._sealed
+        record = record._replace(stale=stale, **opened)
+        return record._replace(meta=self._open(record.id, "meta", meta, *_ownership(record)))
+
+    def _taken(self, record: TokenRecord) -> TokenRecord:
+        """Return a record that is in the clear, if such are taken."""
+        sealed = next((value for name in SECRET if (value := getattr(record, name)) and value.startswith(MARK)), None)
+        if sealed:
+            raise DecryptionFailed(record.id, _key_id(sealed), "the field that vouches for the others is missing")
+        if not self.seals_on_sight:
+            raise DecryptionFailed(record.id, None, "it is in the clear (migrate_plaintext=True takes and seals it)")
+        return record._replace(stale=True)
+
+    def _opened_token(self, record_id: str, access: Access) -> str:
+        if access.token.startswith(MARK):
+            return self._open(record_id, "access_token", access.token, str(access.expires_ms), str(access.life_ms))
+        if not self.seals_on_sight:
+            raise DecryptionFailed(record_id, None, "its access token is in the clear")
+        return access.token
+
+    def access(self, record_id: str, access: Access) -> str:
+        """Return the stored form of an access part; see :meth:`Codec.read_access`."""
+        times = str(access.expires_ms), str(access.life_ms)
+        return " ".join((*times, self._seal(record_id, "access_token", access.token, *times)))
+
+    def changes(self, before: TokenRecord | None, after: TokenRecord) -> Rewrite:
+        """Return what has to be written: all of it if the record is new or stale."""
+        known = None if before is None or before.stale else before
+        old, new = _plain(known) if known else {}, _plain(after)
+        names = {name for name, value in new.items() if old.get(name) != value}
+        gone = old.keys() - new.keys()
+        if (names | gone) & {*_OWNERSHIP}:
+            names.add("meta")
+        values = {name: self._sealed_field(after, name, new[name]) for name in sorted(names)}
+        if before and not known:
+            gone |= {*_STORED, *(f"{name}+" for name in SPLIT)} - new.keys()
+        # The identity may be sealed, and the script still has to tell one client's records from another's.
+        if "client_id" in values:
+            values["client"] = client_digest(after.client_id)
+        return Rewrite(sorted(gone), values)
+
+    def whole(self, record: TokenRecord) -> Rewrite:
+        """Return all of it, and the names of what only a record in the clear has."""
+        return self.changes(record._replace(stale=True), record)
+
+    def client_terms(self, client_id: str) -> tuple[str, str]:
+        """Return the digest, and the id only if records in the clear are to be compared with."""
+        return (client_id if self.seals_on_sight else ""), client_id and client_digest(client_id)
+
+    def _sealed_field(self, record: TokenRecord, name: str, value: str) -> str:
+        if name not in self._sealed:
+            return value
+        return self._seal(record.id, name, value, *(_ownership(record) if name == "meta" else ()))
+
+    def _newest_key_id(self) -> str:
+        """Return what the cipher seals with, read off a ciphertext: two methods are all that a cipher needs."""
+        if self._newest_key is None:
+            self._seal("", "probe", "")
+        return str(self._newest_key)
+
+    def _seal(self, record_id: str, field: str, value: str, *beside: str | None) -> str:
+        context = self._context(record_id, field, beside)
+        try:
+            sealed = MARK + self._cipher.encrypt(value.encode("utf-8", "surrogateescape"), context)
+        except Exception as error:
+            raise _out_of_order(error) from error
+        self._newest_key = _key_id(sealed)
+        return sealed
+
+    def _open(self, record_id: str, field: str, stored: str, *beside: str | None) -> str:
+        context = self._context(record_id, field, beside)
+        try:
+            value = self._cipher.decrypt(stored.removeprefix(MARK), context)
+        except LookupError:
+            raise DecryptionFailed(record_id, _key_id(stored), "this store does not have the key") from None
+        except ValueError:
+            changed = f"its {field} was changed, or written for another record or field"
+            raise DecryptionFailed(record_id, _key_id(stored), changed) from None
+        except Exception as error:
+            raise _out_of_order(error) from error
+        return value.decode("utf-8", "surrogateescape")
+
+    def _context(self, record_id: str, field: str, beside: tuple[str | None, ...]) -> bytes:
+        return json.dumps([SEALED_SCHEMA, self._namespace, record_id, field, *beside]).encode()
+
+
+def _out_of_order(error: Exception) -> StoreUnavailable:
+    # The error itself may say more than a log should hold; it is there as the cause.
+    return StoreUnavailable(f"the cipher cannot be used ({type(error).__name__})")
+
+
+def _plain(record: TokenRecord) -> dict[str, str]:
+    fields = {name: value for name in _STORED if (value := getattr(record, name)) is not None}
+    return {"meta": "{}", **fields, "schema": str(max(int(record.schema), SEALED_SCHEMA))}
+
+
+def _readable(record: TokenRecord) -> dict[str, str]:
+    """Return a record's hash in the clear, without the fields that it does not have."""
+    fields = {name: value for name in _STORED if (value := getattr(record, name)) is not None}
+    for name in SPLIT:
+        value = fields.get(name, "")
+        if COMPACT < len(value) <= 2 * COMPACT and value.isascii():
+            fields[name], fields[f"{name}+"] = value[:COMPACT], value[COMPACT:]
+    return fields
+
+
+def _ownership(record: TokenRecord) -> tuple[str | None, ...]:
+    return record.user_name, record.client_id, record.redirect_url, record.api_domain
+
+
+def _key_id(stored: str) -> str:
+    """Return the id of the key that a sealed value names; what is no such id may be anything, and is not repeated."""
+    named = stored.removeprefix(MARK).partition(".")[0]
+    return named if _KEY_ID.fullmatch(named) else "?"

@@ -1,0 +1,50 @@
+"""Whether a record is what a caller has asked for, by its own word: rules without I/O.
+
+A pointer or a redirect in Redis says where to look, and no more. Whoever can write to Redis can write one, and would
+hand one user another's token by it. So the record that was found has to hold what led to it.
+"""
+
+from __future__ import annotations
+
+from zoho_token_store.change import credential_pointers
+from zoho_token_store.errors import CorruptRecord
+from zoho_token_store.match import TokenData, selectors
+from zoho_token_store.record import TokenRecord
+
+
+def check_asked(record: TokenRecord, record_id: str, client_id: str | None = None) -> None:
+    """Check a record that was found under an id.
+
+    Args:
+        record: What was found.
+        record_id: The id that was asked for: the record's, or that of one that it knows to have taken in.
+        client_id: The caller's.
+
+    Raises:
+        CorruptRecord: It is another, or another client's.
+    """
+    if record.id != record_id and record_id not in record.bookkeeping().absorbed:
+        raise CorruptRecord(record_id, "what leads from it to another record")
+    if client_id is not None and record.client_id not in (None, client_id):
+        raise CorruptRecord(record.id, "the digest of its client id")
+
+
+def check_found(record: TokenRecord, data: TokenData) -> None:
+    """Check a record that was found by what a caller's token says.
+
+    Raises:
+        CorruptRecord: It has neither the user name nor any of the credentials, or it is another client's.
+    """
+    check_asked(record, record.id, data.client_id)
+    wanted = selectors(data)
+    if data.user_name is not None and record.user_name == data.user_name:
+        return
+    if wanted.access and record.access and record.access.token == data.access_token:
+        return
+    if not any(holds(record, name) for name in (wanted.grant, wanted.refresh) if name):
+        raise CorruptRecord(record.id, "a pointer that leads to it")
+
+
+def holds(record: TokenRecord, name: str) -> bool:
+    """Return whether a record has the credential of a pointer's name: current, spare or superseded."""
+    return name in credential_pointers(record)
