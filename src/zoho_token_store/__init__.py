@@ -19,6 +19,7 @@ from zoho_token_store.errors import (
     UnsupportedSchema,
 )
 from zoho_token_store.options import NearCache
+from zoho_token_store.rotation import RotationProgress
 from zoho_token_store.store import RedisTokenStore
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "RefreshRejected",
     "RefreshThrottled",
     "RefreshTimeout",
+    "RotationProgress",
     "StoreClosed",
     "StoreUnavailable",
     "TokenDeleted",

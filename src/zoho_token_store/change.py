@@ -51,6 +51,13 @@ def access_pointer(record: TokenRecord) -> str | None:
     return pointer("access-token", record.access.token) if record.access else None
 
 
+def pointer_names(record: TokenRecord) -> list[str]:
+    """Return the names of all pointers that lead to a record."""
+    names = credential_pointers(record)
+    names |= {name for name in (access_pointer(record), (user_entry(record) or (None,))[0]) if name}
+    return sorted(names)
+
+
 def user_tombstone(entry: tuple[str, str]) -> str:
     """Return the name under which the deletion of one user name under one client is remembered."""
     return ":".join(entry)

@@ -82,7 +82,11 @@ class Codec:
                 refresh_token=refresh and refresh + (refresh_rest or ""),
                 grant_token=grant and grant + (grant_rest or ""),
             )
-        return self._opened(record)._replace(access=self.read_access(record_id, access))
+        return self.with_access(self._opened(record), access)
+
+    def with_access(self, record: TokenRecord, stored: str) -> TokenRecord:
+        """Return a record with its access part, given as :meth:`read_access` takes it."""
+        return record._replace(access=self.read_access(record.id, stored))
 
     def _opened(self, record: TokenRecord) -> TokenRecord:
         if record.meta and record.meta.startswith(MARK):
@@ -185,6 +189,11 @@ class SealedCodec(Codec):
         if not self.seals_on_sight:
             raise DecryptionFailed(record_id, None, "its access token is in the clear")
         return access.token
+
+    def with_access(self, record: TokenRecord, stored: str) -> TokenRecord:
+        """Return a record with its access part, which may be stale too."""
+        stale = stored != "" and _key_id(stored.split(" ", 2)[-1]) != self._newest_key_id()
+        return record._replace(access=self.read_access(record.id, stored), stale=record.stale or stale)
 
     def access(self, record_id: str, access: Access) -> str:
         """Return the stored form of an access part; see :meth:`Codec.read_access`."""

@@ -71,8 +71,8 @@ class CommitBuilder:
         for name in sorted(credential_pointers(record)):
             self._write_string(name, "SET", record.id, *until)
         entry = user_entry(record)
-        known = read_user_pointer(self._snapshot.string(entry[0])) if entry else {}
-        if entry and known:
+        if entry:
+            known = {entry[1]: record.id} | read_user_pointer(self._snapshot.string(entry[0]))
             self._write_string(entry[0], "SET", write_user_pointer(known), *(until if len(known) == 1 else ()))
         return self._commit()
 

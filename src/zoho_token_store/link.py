@@ -92,15 +92,15 @@ class RedisLink:
         """Return a connection of its own with the same settings."""
         return Line(self._client)
 
-    def ping(self) -> None:
-        """Have Redis answer once.
+    def ask(self, *command: str | int) -> Any:
+        """Run one command, again if need be, and return the answer.
 
         Raises:
-            StoreUnavailable: It has not within the budget.
+            StoreUnavailable: Redis has not answered within the budget.
         """
         deadline = self._clock.monotonic() + self._budget
         self._check_server(deadline)
-        self._retried(deadline, "PING")
+        return self._retried(deadline, *command)
 
     def close(self) -> None:
         """Close the connections."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
 
-from zoho_token_store.change import Change, user_entry
+from zoho_token_store.change import Change, pointer_names, user_entry
 from zoho_token_store.clock import ServerClock, SystemClock
 from zoho_token_store.codec import Codec
 from zoho_token_store.commit import EVENTS_KEPT, Commit, CommitBuilder
-from zoho_token_store.errors import StoreUnavailable
-from zoho_token_store.keyspace import Keyspace, pointer, tombstone
+from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable, TokenStoreError
+from zoho_token_store.keyspace import Keyspace, pointer, read_user_pointer, tombstone
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
 from zoho_token_store.options import USABLE, Options
@@ -83,8 +85,9 @@ class Repository:
         self.server_clock.seen(reply[1])
         if seen and reply[0] == "SAME":
             if reply[2] != part:  # a packed access part says all that there is, so it need not be read again
-                seen = seen._replace(access=self._codec.read_access(record_id, reply[2]))
+                seen = self._codec.with_access(seen, reply[2])
                 self._seen.put(record_id, (seen, reply[2]))
+                self._seal_on_sight(seen)
             return Fresh(seen)
         answer = read_answer(record_id, reply, self._codec.read)
         if isinstance(answer, Fresh):
@@ -98,18 +101,24 @@ class Repository:
         self._seen.reset_after_fork()
 
     def load(self, snapshot: Snapshot, strings: Sequence[str], ids: Sequence[str]) -> None:
-        """Read strings and records into a snapshot. One round trip."""
-        keys = [self.keys.key(name) for name in strings]
+        """Read strings and records into a snapshot. One round trip.
+
+        Raises:
+            CorruptRecord: A record was changed by something else.
+            DecryptionFailed: A record cannot be opened.
+        """
+        values, records = self._read([self.keys.key(name) for name in strings], ids)
+        found = {record_id: self._codec.read(record_id, *stored) for record_id, stored in records.items()}
+        snapshot.load(dict(zip(strings, values, strict=True)), {record_id: found.get(record_id) for record_id in ids})
+
+    def _read(self, strings: Sequence[str], ids: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+        """Return the values of strings, and the stored parts of those records that are there."""
+        keys = [*strings]
         for record_id in ids:
             keys += (self.keys.token(record_id), self.keys.access(record_id))
         now_ms, values, records = self._link.run(READ, keys, (len(strings),))
         self.server_clock.seen(now_ms)
-        found = {
-            record_id: self._codec.read(record_id, *stored)
-            for record_id, stored in zip(ids, records, strict=True)
-            if stored
-        }
-        snapshot.load(dict(zip(strings, values, strict=True)), {record_id: found.get(record_id) for record_id in ids})
+        return values, {record_id: stored for record_id, stored in zip(ids, records, strict=True) if stored}
 
     def get(self, record_id: str) -> TokenRecord | None:
         """Return a record, or the one that it was merged into, if it is there and can still be used.
@@ -132,10 +141,16 @@ class Repository:
                 return None
             record_id = heir.removeprefix("merged ")
 
-    def pages(self, size: int) -> Iterator[list[TokenRecord]]:
+    def pages(
+        self, size: int, on_unreadable: Callable[[TokenStoreError], None] | None = None
+    ) -> Iterator[list[TokenRecord]]:
         """Yield every record, in order of id, ``size`` ids at a time; two round trips a page.
 
         Ids whose record has ended by itself are left out, and forgotten.
+
+        Args:
+            size: See above.
+            on_unreadable: Told of each record that cannot be read, which is then left out; None lets the error end it.
         """
         after = "-"
         while True:
@@ -143,9 +158,19 @@ class Repository:
             if not ids:
                 return
             after = f"({ids[-1]}"
-            snapshot = Snapshot()
-            self.load(snapshot, (), ids)
-            yield [record for record in map(snapshot.record, ids) if record is not None and _usable(record)]
+            page = []
+            for record_id, stored in self._read((), ids)[1].items():
+                try:
+                    page.append(self._codec.read(record_id, *stored))
+                except (CorruptRecord, DecryptionFailed) as error:
+                    if on_unreadable is None:
+                        raise
+                    on_unreadable(error)
+            yield [record for record in page if _usable(record)]
+
+    def count(self) -> int:
+        """Return about how many records there are: those that have ended by themselves may be among them."""
+        return int(self._link.ask("ZCARD", self.keys.ids))
 
     def builder(self, snapshot: Snapshot, now_ms: int) -> CommitBuilder:
         """Return what lowers plans to commits.
@@ -169,6 +194,23 @@ class Repository:
         if entry:
             self.load(snapshot, [entry[0]], ())
         return self.commit(self.builder(snapshot, self.server_clock.now_ms()).rewrite(record))
+
+    def in_place(self, records: Iterable[TokenRecord]) -> set[str]:
+        """Return the ids of those records that lie as they are written now, their pointers too. One round trip."""
+        groups = {
+            record.id: [self.keys.every(name) for name in pointer_names(record)]
+            for record in records
+            if not record.stale
+        }
+        keys = list(chain.from_iterable(chain.from_iterable(groups.values())))
+        held = dict(zip(keys, self._read(keys, ())[0], strict=True))
+
+        def leads(group: Sequence[str], record_id: str) -> bool:
+            value = held[group[0]]
+            known = value == record_id or record_id in read_user_pointer(value).values()
+            return known and all(held[key] == value for key in group)
+
+        return {record_id for record_id, each in groups.items() if all(leads(group, record_id) for group in each)}
 
     def _seal_on_sight(self, record: TokenRecord) -> None:
         if not record.stale or not self._codec.seals_on_sight:

@@ -24,6 +24,7 @@ from zoho_token_store.options import USABLE, make_options
 from zoho_token_store.parts import Parts
 from zoho_token_store.plan import plan_deletion, plan_invalidation
 from zoho_token_store.record import TokenRecord
+from zoho_token_store.rotation import RotationProgress, rotate
 from zoho_token_store.sdk import (
     Carried,
     carried,
@@ -294,11 +295,29 @@ class RedisTokenStore(TokenStore):
 
     def iter_tokens(self, batch: int = 500) -> Iterator[Any]:
         """Yield every token of the namespace, in order of id, reading ``batch`` of them at a time. Takes no lease."""
-        if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 10_000:
-            raise ConfigurationError("batch", "must be a whole number from 1 to 10000")
-        for page in self._repository.pages(batch):
+        for page in self._repository.pages(_check_batch(batch)):
             for record in page:
                 yield self._make(record)
+
+    def rotate_keys(self, batch: int = 500) -> Iterator[RotationProgress]:
+        """Move every record to the keys that this store writes with: sealed under the first, pointers under all.
+
+        Workers go on meanwhile. It may be stopped at any time and begun again; what has been moved is then only read.
+        Nothing happens before the first step is asked for::
+
+            for progress in store.rotate_keys():
+                print(progress.seen, "of", progress.total)
+
+        Args:
+            batch: How many records are looked at in one round trip.
+
+        Yields:
+            How far it has come. Records that cannot be opened are left as they are, and named.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        return rotate(self._repository, _check_batch(batch))
 
     def invalidate_access_token(self, id: str, access_token: str | None = None) -> None:
         """Drop an access token that CRM has rejected; the next look-up elects a worker to refresh.
@@ -371,7 +390,7 @@ class RedisTokenStore(TokenStore):
             StoreUnavailable: It does not.
             ConfigurationError: It is older than 6.2.
         """
-        self._link.ping()
+        self._link.ask("PING")
 
     def close(self) -> None:
         """Store what is kept, give leases back, close the connections."""
@@ -409,3 +428,9 @@ class RedisTokenStore(TokenStore):
         carry(token, Carried(self._origin, record, lease))
         self._handed.token = token
         return token
+
+
+def _check_batch(batch: object) -> int:
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 10_000:
+        raise ConfigurationError("batch", "must be a whole number from 1 to 10000")
+    return batch

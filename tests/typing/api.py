@@ -18,6 +18,7 @@ from zoho_token_store import (
     RedisTokenStore,
     RefreshFailing,
     RefreshTimeout,
+    RotationProgress,
     StoreClosed,
     StoreUnavailable,
     TokenDeleted,
@@ -54,6 +55,7 @@ def use(store: RedisTokenStore, token: Any) -> None:
     by_id: Any = store.find_token_by_id("id")
     looked_at: Any = store.get("id")
     assert_type(store.iter_tokens(batch=100), Iterator[Any])
+    assert_type(store.rotate_keys(batch=100), Iterator[RotationProgress])
     store.invalidate_access_token("id")
     store.invalidate_access_token("id", "access token")
     store.invalidate_access_token("id", access_token=None)

@@ -23,6 +23,7 @@ NAMES = [
     "RefreshRejected",
     "RefreshThrottled",
     "RefreshTimeout",
+    "RotationProgress",
     "StoreClosed",
     "StoreUnavailable",
     "TokenDeleted",
@@ -30,7 +31,7 @@ NAMES = [
     "TokenStoreError",
     "UnsupportedSchema",
 ]
-NO_ERRORS = {"AesGcmCipher", "Cipher", "NearCache", "RedisTokenStore"}
+NO_ERRORS = {"AesGcmCipher", "Cipher", "NearCache", "RedisTokenStore", "RotationProgress"}
 METHODS = {
     "find_token": ["token"],
     "save_token": ["token"],
@@ -40,6 +41,7 @@ METHODS = {
     "find_token_by_id": ["id"],
     "get": ["id"],
     "iter_tokens": ["batch"],
+    "rotate_keys": ["batch"],
     "invalidate_access_token": ["id", "access_token"],
     "call_crm": ["call"],
     "keep_fresh": ["ids"],
