@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from zoho_token_store.cipher import AesGcmCipher
 from zoho_token_store.codec import IDENTITY, MARK, SECRET, Codec, SealedCodec
-from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable, TokenStoreError
+from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable
 from zoho_token_store.keyring import new_key, read_key
 from zoho_token_store.record import Access, Bookkeeping, TokenRecord
 
@@ -253,8 +254,6 @@ def test_a_key_id_of_unknown_form_is_not_repeated() -> None:
 )
 def test_whatever_stands_there_is_a_record_or_an_error_of_ours(how: Codec, fields: dict[str, str], access: str) -> None:
     """No input from Redis crashes a worker with anything else."""
-    try:
+    with contextlib.suppress(CorruptRecord, DecryptionFailed):
         record = read(how, {"schema": "1", "rev": "1", "fence": "1"} | fields, access=access)
         record.bookkeeping(), record.spare_tokens(), record.written_ms()
-    except TokenStoreError as error:
-        assert isinstance(error, (CorruptRecord, DecryptionFailed))
