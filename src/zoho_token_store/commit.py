@@ -130,10 +130,11 @@ class CommitBuilder:
         self._tell(change.event, record_id, *(("names", "changed") if named else ()))
         for record in change.before:
             if record.id != record_id:
-                self._tell("merged", record.id)
+                self._tell("merged", record.id, "into", record_id)
 
     def _tell(self, event: str, record_id: str, *more: str) -> None:
-        self._write(self._keys.events, "XADD", "MAXLEN", "~", EVENTS_KEPT, "*", "event", event, "id", record_id, *more)
+        told = ("event", event, "id", record_id, "by", self._options.author(), *more)
+        self._write(self._keys.events, "XADD", "MAXLEN", "~", EVENTS_KEPT, "*", *told)
 
     def _end_leases(self, change: Change, scope: _Scope) -> None:
         """End the lease of every record and credential that this is about, and wake who waits for it."""

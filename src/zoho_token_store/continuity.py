@@ -11,6 +11,9 @@ from zoho_token_store.commit import EVENTS_KEPT
 START = "0-0"
 """The position before the first event."""
 
+Outcome = Literal["intact", "missed", "lost"]
+"""What has become of the events after one that was seen: all are there, some were cut away, or Redis has lost data."""
+
 
 class Server(NamedTuple):
     """Which process answers.
@@ -63,7 +66,7 @@ def is_witness(parting: Parting | None, before: Server, now: Server, away: float
     return parting.refused or abs(away - now.uptime) <= 2
 
 
-def judge(seen: str, stream: dict[str, Any] | None) -> Literal["intact", "missed", "lost"]:
+def judge(seen: str, stream: dict[str, Any] | None) -> Outcome:
     """Return what it means that an event is not in the stream any more."""
     if seen == START:
         return "intact"  # nothing was seen, and all that there is will be read

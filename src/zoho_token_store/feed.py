@@ -17,22 +17,20 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import redis
 
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.continuity import START, Parting, Server, ended, is_witness, judge, number, pairs, refused
+from zoho_token_store.continuity import START, Parting, Server, ended, is_witness, number, refused
 from zoho_token_store.errors import StoreClosed, StoreUnavailable
+from zoho_token_store.events import BATCH, EventStream
 from zoho_token_store.link import BLOCK_MS, RedisLink
 from zoho_token_store.near import Near
 
 log = logging.getLogger("zoho_token_store")
 
 V = TypeVar("V")
-
-BATCH = 1000
-"""Most events read at a time. Fewer than are kept: an answer that is not full has left out none by trimming."""
 
 COMPARE_EVERY = 1.0
 """Seconds between comparisons while connected."""
@@ -72,7 +70,7 @@ class EventFeed(Generic[V]):
         clock: SystemClock,
     ) -> None:
         self._line = link.line()
-        self._stream = stream
+        self._stream = EventStream(self._line, stream)
         self._near = near
         self._on_loss = on_loss
         self._clock = clock
@@ -153,8 +151,7 @@ class EventFeed(Generic[V]):
         asked = self._clock.monotonic()
         server = self._who_answers()
         if self._position is None:
-            stream = self._describe()
-            self._position = stream["last-generated-id"] if stream else START
+            self._position = self._stream.last_id()
         else:
             away = asked - self._parting.at if self._parting else 0
             self._compare(self._position, is_witness(self._parting, self._server, server, away))
@@ -169,7 +166,7 @@ class EventFeed(Generic[V]):
         """Wait for events and see to them."""
         asked = self._clock.monotonic()
         listening = asked - self._asked <= ATTENTIVE
-        seen = self._read("BLOCK", BLOCK_MS)
+        seen = self._read(BLOCK_MS)
         if seen in (0, BATCH) or asked - self._compared_at >= COMPARE_EVERY:
             self._compare(self._compared, listening)
             self._catch_up()
@@ -197,16 +194,14 @@ class EventFeed(Generic[V]):
         self._near.empty()
         self.counts["losses"] += 1
 
-    def _read(self, *blocking: str | int) -> int:
+    def _read(self, wait_ms: int = 0) -> int:
         """See to the next events; return how many there were."""
-        reply = self._line.ask("XREAD", "COUNT", BATCH, *blocking, "STREAMS", self._stream, self._position or START)
-        events = pairs(reply)[0][1] if reply else []
-        for event_id, fields in events:
-            event = dict(zip(fields[::2], fields[1::2], strict=True))
-            if "names" in event:
+        events = self._stream.read(self._position or START, wait_ms)
+        for event in events:
+            if event.names_changed:
                 self._near.drop_selectors()
-            self._near.drop(event.get("id", ""))
-            self._position = event_id
+            self._near.drop(event.record_id)
+            self._position = event.id
         return len(events)
 
     def _compare(self, seen: str, witness: bool) -> None:
@@ -216,19 +211,15 @@ class EventFeed(Generic[V]):
             seen: The last event seen at an earlier time.
             witness: Whether this process is a witness if data was lost.
         """
-        if self._line.ask("XRANGE", self._stream, seen, seen, "COUNT", 1):
-            return
-        stream = self._describe()
-        outcome = judge(seen, stream)
-        if outcome == "missed" and stream:
+        outcome, last = self._stream.compare(seen)
+        if outcome == "missed":
             self.counts["missed"] += 1
             self._near.empty()
-            self._position = stream["last-generated-id"]  # what came before cannot matter any more
+            self._position = last  # what came before cannot matter any more
             log.warning("the near cache has missed events and starts empty")
         elif outcome == "lost":
             self._near.lost()
             self._owed = witness if self._owed is None else self._owed and witness
-            last = stream["last-generated-id"] if stream else START
             self._position = min(self._position or START, last, key=number)  # the clock may have gone back
             log.warning("Redis has lost data that the near cache has seen")
 
@@ -239,12 +230,3 @@ class EventFeed(Generic[V]):
             return Server(None, 0)
         told = dict(line.split(":", 1) for line in lines if ":" in line)
         return Server(told.get("run_id"), int(told.get("uptime_in_seconds", 0)))
-
-    def _describe(self) -> dict[str, Any] | None:
-        """Return what Redis says of the stream; None if there is none."""
-        try:
-            return dict(pairs(self._line.ask("XINFO", "STREAM", self._stream)))
-        except redis.ResponseError as error:
-            if "no such key" in str(error):
-                return None
-            raise

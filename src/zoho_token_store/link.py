@@ -121,14 +121,14 @@ class RedisLink:
                 raise
             except (redis.RedisError, OSError) as error:
                 left = deadline - self._clock.monotonic() - pause
-                if left <= 0 or not _passing(error):
+                if left <= 0 or not passing(error):
                     raise self._unavailable(error) from error
             self._stats.count("retries")
             self._clock.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - spreads load, guards nothing
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
-        if _passing(error):
+        if passing(error):
             self._stats.count("unavailable")
             return StoreUnavailable(f"Redis has not answered usefully within {self._budget:g} s", cause=error)
         return StoreUnavailable("Redis refuses", cause=error, passing=False)
@@ -207,7 +207,8 @@ def _ask(connection: Any, *command: str | int) -> Any:
     return connection.read_response()
 
 
-def _passing(error: Exception) -> bool:
+def passing(error: Exception) -> bool:
+    """Return whether asking again later may help, as against what Redis refuses for good."""
     if isinstance(error, _FINAL):
         return False
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from zoho_token_store.cipher import Cipher
 from zoho_token_store.errors import ConfigurationError
 from zoho_token_store.keyring import read_pointer_keys
+from zoho_token_store.label import is_label, process_label
 
 SDK_LEAST = 5.0
 """The SDK refreshes by itself when fewer seconds than this are left (``OAuthToken.get_token``)."""
@@ -75,6 +76,8 @@ class Options:
             the first leads, all are written (:class:`zoho_token_store.keyspace.Keyspace`). ``"plain"`` stands for
             digests without a key.
         near_cache: True, or a :class:`NearCache`: keep tokens in the process, so that look-ups need no Redis.
+        label: What this process is called in the events that it leaves behind; None for ``<host name>:<process id>``,
+            made anew after a fork.
     """
 
     freshness_margin: float = 30.0
@@ -96,6 +99,7 @@ class Options:
     migrate_plaintext: bool = False
     pointer_keys: Sequence[str | bytes] | str = field(default=(), repr=False)
     near_cache: bool | NearCache = False
+    label: str | None = None
 
     def __post_init__(self) -> None:
         self._check_range("freshness_margin", 0, 86400)
@@ -121,6 +125,12 @@ class Options:
         self._check_encryption()
         if not isinstance(self.near_cache, (bool, NearCache)):
             raise ConfigurationError("near_cache", "must be True, False or a NearCache")
+        if self.label is not None and not is_label(self.label):
+            raise ConfigurationError("label", "must be 1 to 64 printable ASCII characters, or None")
+
+    def author(self) -> str:
+        """Return by whom this process's events are."""
+        return self.label or process_label()
 
     def _check_encryption(self) -> None:
         if self.cipher is not None and not isinstance(self.cipher, Cipher):

@@ -164,7 +164,7 @@ def plan_appeal(record_id: str, site: str, snapshot: Snapshot, now_ms: int) -> C
     stored = _follow(record_id, snapshot)
     if stored is None or not stored.rejected or site in stored.bookkeeping().refused_at:
         return None
-    return Change("saved", (stored,), _noted(stored._replace(rejected=None), now_ms))
+    return Change("appealed", (stored,), _noted(stored._replace(rejected=None), now_ms))
 
 
 def _noted(record: TokenRecord, now_ms: int) -> TokenRecord:

@@ -60,6 +60,7 @@ class Repository:
         self.server_clock = ServerClock(clock)
         self._lease_ms = lease_ms = int(options.lease_ttl * 1000)
         self._budget = (options.refresh_budget, int(options.refresh_window * 1000))
+        self._author = options.author
         wake_ms = int((options.lease_ttl + options.wait_timeout) * 2000)
         self._terms = f"{lease_ms} {wake_ms} {ATTEMPTS} {PAUSE_MS} {LONGEST_PAUSE_MS}"
         self._seen: Recent[str, tuple[TokenRecord, str]] = Recent(SEEN)
@@ -247,7 +248,8 @@ class Repository:
         access = self._codec.access(after.id, after.access)
         record = (before.rev, after.rev, after.fence, after.ops or "", access, ends_ms, after.id)
         owner = (lease.owner, lease.fence) if lease else ("", 0)
-        reply = self._link.run(REFRESH, (*own, *pointers), (*record, *owner, change.event, EVENTS_KEPT))
+        told = (change.event, EVENTS_KEPT, self._author())
+        reply = self._link.run(REFRESH, (*own, *pointers), (*record, *owner, *told))
         self.server_clock.seen(reply[1])
         return bool(reply[0] == "OK")
 

@@ -19,7 +19,8 @@ from proxy import FaultyProxy
 from servers import Backend, Server
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.commit import EVENTS_KEPT
-from zoho_token_store.feed import BATCH, EventFeed
+from zoho_token_store.events import BATCH
+from zoho_token_store.feed import EventFeed
 from zoho_token_store.link import RedisLink
 from zoho_token_store.near import Near
 from zoho_token_store.stats import Stats

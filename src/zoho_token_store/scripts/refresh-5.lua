@@ -23,6 +23,7 @@ Arguments
   ARGV[9]   fence of the lease
   ARGV[10]  what happened, for the event stream
   ARGV[11]  about how many events are kept
+  ARGV[12]  label of the process, for the event stream
 
 Replies
   OK now
@@ -54,5 +55,5 @@ redis.call('SET', access, ARGV[5], 'PXAT', ARGV[6])
 for i = 7, #KEYS, 2 do
   redis.call('SET', KEYS[i], ARGV[7], 'PXAT', ARGV[6])
 end
-redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[11], '*', 'event', ARGV[10], 'id', ARGV[7])
+redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[11], '*', 'event', ARGV[10], 'id', ARGV[7], 'by', ARGV[12])
 return {'OK', now}
