@@ -18,6 +18,7 @@ from zoho_token_store.errors import (
     TokenStoreError,
     UnsupportedSchema,
 )
+from zoho_token_store.events import Event, EventReader
 from zoho_token_store.options import NearCache
 from zoho_token_store.rotation import RotationProgress
 from zoho_token_store.store import RedisTokenStore
@@ -29,6 +30,8 @@ __all__ = [
     "ConfigurationError",
     "CorruptRecord",
     "DecryptionFailed",
+    "Event",
+    "EventReader",
     "InvalidToken",
     "NearCache",
     "RedisTokenStore",

@@ -23,7 +23,10 @@ LONGEST = 128
 BATCH = 1000
 """Most events read at a time. Fewer than are kept: an answer that is not full has left out none by trimming."""
 
-_ID = re.compile(r"(\d{1,19})(-\d{1,19})?", re.ASCII)
+LAST = (1 << 64) - 1
+"""The greatest number that an id may have behind its milliseconds."""
+
+_ID = re.compile(r"\d{1,19}-\d{1,20}", re.ASCII)
 
 
 class Event(NamedTuple):
@@ -147,6 +150,11 @@ class EventReader:
         self._stream = EventStream(line, key)
         self._seconds, self._position, self._seen = _start(since)
 
+    @property
+    def position(self) -> str:
+        """The id of the last event that was read, or after which it begins."""
+        return self._position
+
     def read(self, wait: float = 0.0) -> Batch:
         """Return the next events.
 
@@ -175,7 +183,8 @@ class EventReader:
 
     def _read(self, wait_ms: int) -> Batch:
         if self._seconds is not None:
-            self._position = f"{max(0, self._stream.now_ms() - int(self._seconds * 1000))}-0"
+            # An id of the millisecond before, so that none is left out that has happened at that time.
+            self._position = f"{max(1, self._stream.now_ms() - int(self._seconds * 1000)) - 1}-{LAST}"
             self._seconds = None
         events = self._stream.read(self._position, wait_ms)
         # After reading: what is there now was there when the events were read.
@@ -208,6 +217,6 @@ def _start(since: str | float | None) -> _Start:
         return _Start(None, START, True)
     if isinstance(since, (int, float)) and not isinstance(since, bool) and 0 <= since < 1e10:
         return _Start(float(since), START, False)
-    if isinstance(since, str) and (found := _ID.fullmatch(since)):
-        return _Start(None, since, True) if found[2] else _Start(None, f"{since}-0", False)
+    if isinstance(since, str) and _ID.fullmatch(since) and number(since)[1] <= LAST:
+        return _Start(None, since, True)
     raise InvalidToken("since", "must be an event's id such as 1700000000000-0, seconds from 0 on, or None")

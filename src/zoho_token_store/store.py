@@ -15,6 +15,7 @@ from zoho_token_store.cipher import AesGcmCipher
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import client_from_url
 from zoho_token_store.errors import ConfigurationError, RefreshRejected, StoreUnavailable
+from zoho_token_store.events import EventReader
 from zoho_token_store.finder import Found
 from zoho_token_store.keyspace import check_id
 from zoho_token_store.lease import Lease
@@ -378,6 +379,24 @@ class RedisTokenStore(TokenStore):
             raise ConfigurationError("refresh", 'must be "managed" for a store that keeps tokens fresh')
         self._settle()
         return keeper.keep_fresh(None if ids is None else [check_id(each) for each in ids])
+
+    def events(self, since: str | float | None = None) -> EventReader:
+        """Return a reader of what has happened to the records of the namespace: what, to which, by whom and when.
+
+        ::
+
+            with store.events(since=600.0) as events:
+                for event in events.read().events:
+                    print(event.id, event.name, event.record_id, event.by)
+
+        Args:
+            since: Where it begins: after the event with an id, so many seconds ago by Redis's clock, or with all that
+                is kept (None).
+
+        Raises:
+            InvalidToken: It is none of these.
+        """
+        return EventReader(self._link.line(), self._repository.keys.events, since)
 
     def stats(self) -> dict[str, int]:
         """Return counters of what this store has done in this process (:mod:`zoho_token_store.stats`)."""

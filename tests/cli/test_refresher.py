@@ -5,86 +5,23 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from cli.program import Program, until
 from integration.site import Site
 from servers import Server
 from zoho_token_store import RedisTokenStore
 from zoho_token_store.testing import FakeZoho
 from zoho_token_store.zoho_sdk import DataCenter
 
-PROGRAM = [sys.executable, "-c", "from zoho_token_store.cli import main; main()", "refresher"]
-PATIENCE = 30.0
-"""Longest wait for anything, seconds; only a failure takes that long."""
 LIFE = 30.0
 """Life of an access token: due for a refresher 15 s before its end, for a worker 10 s."""
 DUE = 17.0
 """An age at which it is due for a refresher only."""
-
-
-def until(condition: Callable[[], Any], what: Callable[[], str] = lambda: "it never came true") -> None:
-    """Wait until something is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
-
-
-class Program:
-    """A running refresher with its output in a file."""
-
-    def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
-        self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [*PROGRAM, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-
-    @property
-    def output(self) -> str:
-        """What it has printed."""
-        return self._log.read_text("utf-8", "replace")
-
-    @property
-    def running(self) -> bool:
-        """Whether it goes on."""
-        return self._process.poll() is None
-
-    def said(self, pattern: str) -> int:
-        """Return how often its output matches."""
-        return len(re.findall(pattern, self.output))
-
-    def wait_for(self, pattern: str, times: int = 1) -> None:
-        """Wait until it says something, so often at least."""
-        until(lambda: self.said(pattern) >= times or not self.running, lambda: self.output)
-        assert self.said(pattern) >= times, self.output
-
-    def rounds(self, more: int = 2) -> None:
-        """Wait until so many more rounds have ended."""
-        self.wait_for("next round is in", self.said("next round is in") + more)
-
-    def wait(self, at_most: float = PATIENCE) -> int:
-        """Return the exit status."""
-        return self._process.wait(at_most)
-
-    def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
-        """Send a signal; return the exit status and how long it has taken, seconds."""
-        started = time.monotonic()
-        self._process.send_signal(number)
-        status = self.wait()
-        return status, time.monotonic() - started
-
-    def kill(self) -> None:
-        """End it, whatever state it is in."""
-        self._process.kill()
-        self._process.wait()
 
 
 Start = Callable[..., Program]
@@ -112,7 +49,7 @@ def start(site: Site, tmp_path: Path) -> Iterator[Start]:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment |= {"ZOHO_TOKEN_STORE_URL": url, "ZOHO_TOKEN_STORE_NAMESPACE": site.namespace}
         places = ["--accounts-url", site.zoho.url, "--crm-url", site.zoho.url] if zoho else []
-        program = Program([*places, *arguments], environment, tmp_path / f"{len(programs)}.log")
+        program = Program(["refresher", *places, *arguments], environment, tmp_path / f"{len(programs)}.log")
         programs.append(program)
         return program
 

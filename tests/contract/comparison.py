@@ -21,6 +21,7 @@ from zoho_token_store import (
     TokenDeleted,
     TokenNotFound,
 )
+from zoho_token_store.label import process_label
 from zoho_token_store.link import RedisLink
 
 ERRORS = {
@@ -60,6 +61,7 @@ class Comparison(RuleBasedStateMachine):
         self.stores = [self.make(), self.make()]
         self.model = Model(now=self.clock())
         self.drawn = 0
+        self.told, self.stored = "-", dict[str, tuple[Any, float]]()
 
     def make(self) -> RedisTokenStore:
         self.made.append(RedisTokenStore(fakeredis.FakeRedis(server=self.redis), "crm"))
@@ -230,3 +232,33 @@ class Comparison(RuleBasedStateMachine):
         refresh = [token["refresh_token"] for token in tokens if token["refresh_token"]]
         assert len(named) == len(set(named))
         assert len(refresh) == len(set(refresh))
+
+    @invariant()
+    def every_change_leaves_an_event(self) -> None:
+        """Whatever is written to a record, the events since the last step name it; what ends by itself is in none."""
+        if not hasattr(self, "model"):
+            return
+        with fakeredis.FakeRedis(server=self.redis, decode_responses=True) as client:
+            events = client.xrange("zts:{crm}:events", min=self.told)
+            stored = {key: (value_of(client, key), self.ends(client, key)) for key in client.keys("zts:{crm}:*:*")}
+        self.told = f"({events[-1][0]}" if events else self.told
+        named = {fields["id"] for _, fields in events}
+        records = {key for key in stored.keys() | self.stored.keys() if key.split(":")[2] in ("token", "access")}
+        for key in records:
+            before, ended = self.stored.get(key, (None, 0.0))
+            now = stored.get(key, (None, 0.0))[0]
+            if now != before and not (now is None and ended <= self.clock()):
+                assert key.split(":", 3)[3] in named, key
+        assert {fields["by"] for _, fields in events} <= {process_label()}
+        self.stored = stored
+
+    def ends(self, client: Any, key: str) -> float:
+        """Return when a key ends by itself, by the stopped clock."""
+        left_ms = client.pttl(key)
+        return float("inf") if left_ms < 0 else self.clock() + left_ms / 1000
+
+
+def value_of(client: Any, key: str) -> Any:
+    """Return what is stored under a key that holds a string or a hash."""
+    kind = client.type(key)
+    return client.hgetall(key) if kind == "hash" else client.get(key) if kind == "string" else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import redis
 from typing_extensions import assert_type
@@ -14,6 +14,8 @@ from zoho_token_store import (
     Cipher,
     ConfigurationError,
     CorruptRecord,
+    Event,
+    EventReader,
     InvalidToken,
     RedisTokenStore,
     RefreshFailing,
@@ -59,6 +61,13 @@ def use(store: RedisTokenStore, token: Any) -> None:
     store.invalidate_access_token("id")
     store.invalidate_access_token("id", "access token")
     store.invalidate_access_token("id", access_token=None)
+    with store.events(since=600.0) as events:
+        assert_type(events, EventReader)
+        assert_type(events.read(wait=1.0).events, list[Event])
+        assert_type(events.read().gap, Literal["missed", "lost"] | None)
+    assert_type(
+        [(event.at_ms, event.by) for event in store.events("1700000000000-0").read().events], list[tuple[int, str]]
+    )
     assert_type(store.stats(), dict[str, int])
     store.ping()
     store.close()

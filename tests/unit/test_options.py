@@ -19,6 +19,7 @@ OTHERS = {
     "encrypt_identity",
     "migrate_plaintext",
     "pointer_keys",
+    "label",
 }
 TIMES = [name for name in OPTION_NAMES if name not in OTHERS]
 
@@ -69,6 +70,10 @@ def test_only_retention_may_be_none(name: str) -> None:
         ({"refresh_window": 0}, "refresh_window", "1 to 86400"),
         ({"environment": "https://accounts.zoho.com"}, "environment", "DataCenter.Environment"),
         ({"near_cache": 100}, "near_cache", "True, False or a NearCache"),
+        *(
+            ({"label": label}, "label", "1 to 64 printable ASCII characters")
+            for label in ("", "x" * 65, "é", "a\nb", "a\x1b[31m", " a", "a ", b"web-1", 7)
+        ),
     ],
 )
 def test_the_message_says_what_is_allowed(given: dict[str, object], name: str, message: str) -> None:

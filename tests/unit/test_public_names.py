@@ -16,6 +16,8 @@ NAMES = [
     "ConfigurationError",
     "CorruptRecord",
     "DecryptionFailed",
+    "Event",
+    "EventReader",
     "InvalidToken",
     "NearCache",
     "RedisTokenStore",
@@ -31,7 +33,15 @@ NAMES = [
     "TokenStoreError",
     "UnsupportedSchema",
 ]
-NO_ERRORS = {"AesGcmCipher", "Cipher", "NearCache", "RedisTokenStore", "RotationProgress"}
+NO_ERRORS = {
+    "AesGcmCipher",
+    "Cipher",
+    "Event",
+    "EventReader",
+    "NearCache",
+    "RedisTokenStore",
+    "RotationProgress",
+}
 METHODS = {
     "find_token": ["token"],
     "save_token": ["token"],
@@ -45,6 +55,7 @@ METHODS = {
     "invalidate_access_token": ["id", "access_token"],
     "call_crm": ["call"],
     "keep_fresh": ["ids"],
+    "events": ["since"],
     "ping": [],
     "close": [],
     "stats": [],
@@ -112,4 +123,5 @@ def test_the_defaults_are_pinned() -> None:
         "migrate_plaintext": False,
         "pointer_keys": (),
         "near_cache": False,
+        "label": None,
     }

@@ -8,6 +8,7 @@ from zoho_token_store import __version__
 from zoho_token_store.cli.demo.command import demo
 from zoho_token_store.cli.keygen import keygen
 from zoho_token_store.cli.refresher import refresher
+from zoho_token_store.cli.watch import watch
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,3 +20,4 @@ def command() -> None:
 command.add_command(demo)
 command.add_command(keygen)
 command.add_command(refresher)
+command.add_command(watch)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from zoho_token_store.errors import ConfigurationError, InvalidToken, StoreUnavailable, TokenStoreError
+from zoho_token_store.cli.signals import interruptible
+from zoho_token_store.cli.target import Target, on_target
+from zoho_token_store.errors import ConfigurationError, StoreUnavailable, TokenStoreError
 from zoho_token_store.keyspace import check_id
-from zoho_token_store.store import NAMESPACE_VARIABLE, URL_VARIABLE, RedisTokenStore
+from zoho_token_store.store import RedisTokenStore
 from zoho_token_store.zoho_sdk import DataCenter
 
 log = logging.getLogger("zoho_token_store.refresher")
@@ -27,15 +25,6 @@ AWAY_REST = 2.0
 """Rest after a round that Redis has not answered, seconds."""
 TOKEN_PATH = "/oauth/v2/token"  # noqa: S105 - a path
 COUNTED = ("refreshes", "leases", "failing", "wait_timeouts", "unavailable")
-
-
-class Unusable(click.ClickException):
-    """Something cannot be used as it was given; shown without a traceback."""
-
-    exit_code = 2  # as click ends when an option is wrong
-
-    def __init__(self, error: TokenStoreError) -> None:
-        super().__init__(str(error.error_message))
 
 
 class Rounds:
@@ -138,22 +127,7 @@ class Rounds:
 
 
 @click.command()
-@click.option(
-    "--url",
-    metavar="URL",
-    required=True,
-    envvar=URL_VARIABLE,
-    show_envvar=True,
-    help="The Redis of the token store. A URL with a password belongs in the variable: others may see options.",
-)
-@click.option(
-    "--namespace",
-    metavar="NAME",
-    required=True,
-    envvar=NAMESPACE_VARIABLE,
-    show_envvar=True,
-    help="The application's namespace in it.",
-)
+@on_target
 @click.option(
     "--id",
     "ids",
@@ -178,8 +152,7 @@ class Rounds:
 @click.option("--once", is_flag=True, help="One round. The exit status is 1 if a token could not be refreshed.")
 @click.option("--verbose", is_flag=True, help="Log each round too.")
 def refresher(
-    url: str,
-    namespace: str,
+    target: Target,
     ids: tuple[str, ...],
     accounts_url: str | None,
     crm_url: str | None,
@@ -197,12 +170,8 @@ def refresher(
     the others at once. A Redis that is away is waited for. The exit status is 2 if an option cannot be used.
     """
     _start_log(verbose)
-    try:
-        checked = [check_id(each) for each in ids] or None
-        options = {"refresh": "managed", "environment": _environment(accounts_url, crm_url)}
-        store = RedisTokenStore.from_url(url, namespace, **options)
-    except (ConfigurationError, InvalidToken) as error:
-        raise Unusable(error) from None
+    checked = [check_id(each) for each in ids] or None
+    store = target.open(refresh="managed", environment=_environment(accounts_url, crm_url))
     rounds = Rounds(store, checked, every)
     with store:
         stopped = _run(rounds, once)
@@ -210,8 +179,6 @@ def refresher(
         log.info("stopped")
         logging.shutdown()
         os._exit(0)  # sys.exit would wait for the thread of a refresh that hangs; its lease is given back
-    elif isinstance(rounds.failure, ConfigurationError):
-        raise Unusable(rounds.failure)
     elif rounds.failure:
         raise rounds.failure
     elif not rounds.well:
@@ -221,7 +188,7 @@ def refresher(
 def _run(rounds: Rounds, once: bool) -> bool:
     """Run until it ends by itself or a signal ends it; return whether it was a signal."""
     try:
-        with _interruptible():
+        with interruptible():
             rounds.start(once=once)
             rounds.wait()
     except KeyboardInterrupt:
@@ -251,20 +218,3 @@ def _start_log(verbose: bool) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     # This package alone: the HTTP client and the SDK have nothing to say that is wanted here.
     logging.getLogger("zoho_token_store").setLevel(logging.DEBUG if verbose else logging.INFO)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGINT interrupt the main thread, which only waits; a second one does not cut the ending short.
-
-    An exception, since a handler that sets an Event might interrupt the main thread while it holds the Event's lock.
-    """
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        for ending in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(ending, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    yield

@@ -1,0 +1,80 @@
+"""A command of ``zoho-tokens`` as a process of its own, with its output in a file."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PROGRAM = [sys.executable, "-c", "from zoho_token_store.cli import main; main()"]
+PATIENCE = 30.0
+"""Longest wait for anything, seconds; only a failure takes that long."""
+
+
+def until(condition: Callable[[], Any], what: Callable[[], str] = lambda: "it never came true") -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.02)
+
+
+class Program:
+    """A running command.
+
+    Args:
+        arguments: The command's name, and what follows.
+        environment: Its environment variables.
+        log: Where its output goes, both streams in one.
+    """
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*PROGRAM, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed."""
+        return self._log.read_text("utf-8", "replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return self._process.poll() is None
+
+    def said(self, pattern: str) -> int:
+        """Return how often its output matches."""
+        return len(re.findall(pattern, self.output))
+
+    def wait_for(self, pattern: str, times: int = 1) -> None:
+        """Wait until it says something, so often at least."""
+        until(lambda: self.said(pattern) >= times or not self.running, lambda: self.output)
+        assert self.said(pattern) >= times, self.output
+
+    def rounds(self, more: int = 2) -> None:
+        """Wait until so many more rounds of a refresher have ended."""
+        self.wait_for("next round is in", self.said("next round is in") + more)
+
+    def wait(self, at_most: float = PATIENCE) -> int:
+        """Return the exit status."""
+        return self._process.wait(at_most)
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; return the exit status and how long it has taken, seconds."""
+        started = time.monotonic()
+        self._process.send_signal(number)
+        status = self.wait()
+        return status, time.monotonic() - started
+
+    def kill(self) -> None:
+        """End it, whatever state it is in."""
+        self._process.kill()
+        self._process.wait()
