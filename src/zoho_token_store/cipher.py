@@ -6,7 +6,7 @@ A ciphertext is text: ``<key id>.<payload>``. It names its key, so that one key 
 from __future__ import annotations
 
 import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -80,13 +80,13 @@ class AesGcmCipher:
         """Return a ciphertext under the first key; see :class:`Cipher`."""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._ciphers[self._first].encrypt(nonce, plaintext, context)
-        return f"{self._first}.{urlsafe_b64encode(sealed).rstrip(b'=').decode()}"
+        return f"{self._first}.{b2a_base64(sealed, newline=False).decode()}"
 
     def decrypt(self, ciphertext: str, context: bytes) -> bytes:
         """Return the plaintext; see :class:`Cipher`."""
         key_id, _, payload = ciphertext.partition(".")
         cipher = self._ciphers[key_id]
-        sealed = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        sealed = a2b_base64(payload)
         try:
             return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
         except InvalidTag:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from zoho_token_store.cipher import Cipher
 from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable
@@ -33,8 +33,14 @@ SECRET = ("client_secret", "refresh_token", "grant_token", "spares", "meta")
 IDENTITY = ("user_name", "client_id", "redirect_url")
 """Fields that are sealed if the identity shall not be readable either."""
 
-_OPENED = (*IDENTITY, "client_secret", "refresh_token", "grant_token", "spares")
-_OWNERSHIP = (*IDENTITY, "api_domain")
+_FIELDS = TokenRecord._fields[1:-2]
+"""The fields of a hash in the order in which the scripts read them, without what follows them there."""
+
+_OPENED = [(name, _FIELDS.index(name)) for name in (*IDENTITY, *SECRET) if name != "meta"]
+_OWNERS = frozenset((*IDENTITY, "api_domain"))
+_OWNERSHIP = [at for at, name in enumerate(_FIELDS) if name in _OWNERS]
+_NUMBERS = [_FIELDS.index(name) for name in ("schema", "rev", "fence")]
+_REFRESH, _GRANT, _META = (_FIELDS.index(name) for name in (*SPLIT, "meta"))
 _STORED = (*DURABLE, "spares", "schema", "rev", "fence", "ops", "meta", "rejected")
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -73,25 +79,22 @@ class Codec:
             DecryptionFailed: It is sealed, and cannot be opened.
         """
         *fields, refresh_rest, grant_rest, _ = stored
-        record = TokenRecord._make((record_id, *fields, None, False))
-        if not all(number and number.isdigit() for number in (record.schema, record.rev, record.fence)):
-            raise CorruptRecord(record_id, "the record")
-        if refresh_rest or grant_rest:
-            refresh, grant = record.refresh_token, record.grant_token
-            record = record._replace(
-                refresh_token=refresh and refresh + (refresh_rest or ""),
-                grant_token=grant and grant + (grant_rest or ""),
-            )
-        return self.with_access(self._opened(record), access)
+        for at, rest in ((_REFRESH, refresh_rest), (_GRANT, grant_rest)):
+            if rest:
+                fields[at] = (fields[at] or "") + rest
+        for at in _NUMBERS:
+            number = fields[at]
+            if number is None or not number.isdigit():
+                raise CorruptRecord(record_id, "the record")
+        stale = self._open_fields(record_id, fields)
+        return TokenRecord._make(
+            (record_id, *fields, self.read_access(record_id, access), stale or self._is_old(access))
+        )
 
     def with_access(self, record: TokenRecord, stored: str) -> TokenRecord:
-        """Return a record with its access part, given as :meth:`read_access` takes it."""
-        return record._replace(access=self.read_access(record.id, stored))
-
-    def _opened(self, record: TokenRecord) -> TokenRecord:
-        if record.meta and record.meta.startswith(MARK):
-            raise DecryptionFailed(record.id, _key_id(record.meta), "this store has no keys")
-        return record
+        """Return a record with another access part; see :meth:`read_access`."""
+        access = self.read_access(record.id, stored)
+        return record._replace(access=access, stale=record.stale or self._is_old(stored))
 
     def read_access(self, record_id: str, stored: str) -> Access | None:
         """Read an access part.
@@ -108,15 +111,26 @@ class Codec:
             return None
         try:
             expires_ms, life_ms, token = stored.split(" ", 2)
-            access = Access(token, int(expires_ms), int(life_ms))
+            times = int(expires_ms), int(life_ms)
         except ValueError:
             raise CorruptRecord(record_id, "the access part") from None
-        return access._replace(token=self._opened_token(record_id, access))
+        return Access(self._opened_token(record_id, token, *times), *times)
 
-    def _opened_token(self, record_id: str, access: Access) -> str:
-        if access.token.startswith(MARK):
-            raise DecryptionFailed(record_id, _key_id(access.token), "this store has no keys")
-        return access.token
+    def _open_fields(self, record_id: str, fields: list[str | None]) -> bool:
+        """Open what is sealed, in place; return whether the record is stale."""
+        meta = fields[_META]
+        if meta and meta.startswith(MARK):
+            raise DecryptionFailed(record_id, _key_id(meta), "this store has no keys")
+        return False
+
+    def _opened_token(self, record_id: str, token: str, expires_ms: int, life_ms: int) -> str:
+        if token.startswith(MARK):
+            raise DecryptionFailed(record_id, _key_id(token), "this store has no keys")
+        return token
+
+    def _is_old(self, access: str) -> bool:
+        """Return whether an access part would be written otherwise now."""
+        return False
 
     def access(self, record_id: str, access: Access) -> str:
         """Return the stored form of an access part."""
@@ -150,55 +164,55 @@ class SealedCodec(Codec):
 
     def __init__(self, cipher: Cipher, namespace: str, *, hides_identity: bool, takes_readable: bool) -> None:
         self._cipher = cipher
-        self._namespace = namespace
         self.seals_on_sight = takes_readable
         self._sealed = frozenset(SECRET + IDENTITY if hides_identity else SECRET)
-        self._newest_key: str | None = None
+        self._context_root = f"{SEALED_SCHEMA}\0{namespace}\0"
+        self._newest: str | None = None
 
-    def _opened(self, record: TokenRecord) -> TokenRecord:
-        meta = record.meta
+    def _open_fields(self, record_id: str, fields: list[str | None]) -> bool:
+        meta = fields[_META]
         if meta is None or not meta.startswith(MARK):
-            return self._taken(record)
-        newest = self._newest_key_id()
-        opened: dict[str, Any] = {}
-        stale = _key_id(meta) != newest
-        for name in _OPENED:
-            value = getattr(record, name)
-            if value is not None and value.startswith(MARK):
-                opened[name] = self._open(record.id, name, value)
-                stale = stale or _key_id(value) != newest or name not in self._sealed
-            elif value is not None and name in SECRET:
-                raise DecryptionFailed(record.id, None, f"its {name} is in the clear")
-            elif value is not None:
+            return self._take(record_id, fields)
+        newest = self._newest_mark()
+        stale = not meta.startswith(newest)
+        for name, at in _OPENED:
+            value = fields[at]
+            if value is None:
+                continue
+            if value.startswith(MARK):
+                fields[at] = self._open(record_id, name, value)
+                stale = stale or not value.startswith(newest) or name not in self._sealed
+            elif name in SECRET:
+                raise DecryptionFailed(record_id, None, f"its {name} is in the clear")
+            else:
                 stale = stale or name in self._sealed
-        record = record._replace(stale=stale, **opened)
-        return record._replace(meta=self._open(record.id, "meta", meta, *_ownership(record)))
+        fields[_META] = self._open(record_id, "meta", meta, _beside(fields[at] for at in _OWNERSHIP))
+        return stale
 
-    def _taken(self, record: TokenRecord) -> TokenRecord:
-        """Return a record that is in the clear, if such are taken."""
-        sealed = next((value for name in SECRET if (value := getattr(record, name)) and value.startswith(MARK)), None)
-        if sealed:
-            raise DecryptionFailed(record.id, _key_id(sealed), "the field that vouches for the others is missing")
+    def _take(self, record_id: str, fields: list[str | None]) -> bool:
+        """Take a record that is in the clear, if such are taken; it is stale."""
+        for name, at in _OPENED:
+            value = fields[at]
+            if name in SECRET and value and value.startswith(MARK):
+                raise DecryptionFailed(record_id, _key_id(value), "the field that vouches for the others is missing")
         if not self.seals_on_sight:
-            raise DecryptionFailed(record.id, None, "it is in the clear (migrate_plaintext=True takes and seals it)")
-        return record._replace(stale=True)
+            raise DecryptionFailed(record_id, None, "it is in the clear (migrate_plaintext=True takes and seals it)")
+        return True
 
-    def _opened_token(self, record_id: str, access: Access) -> str:
-        if access.token.startswith(MARK):
-            return self._open(record_id, "access_token", access.token, str(access.expires_ms), str(access.life_ms))
+    def _opened_token(self, record_id: str, token: str, expires_ms: int, life_ms: int) -> str:
+        if token.startswith(MARK):
+            return self._open(record_id, "access_token", token, f"{expires_ms} {life_ms}")
         if not self.seals_on_sight:
             raise DecryptionFailed(record_id, None, "its access token is in the clear")
-        return access.token
+        return token
 
-    def with_access(self, record: TokenRecord, stored: str) -> TokenRecord:
-        """Return a record with its access part, which may be stale too."""
-        stale = stored != "" and _key_id(stored.split(" ", 2)[-1]) != self._newest_key_id()
-        return record._replace(access=self.read_access(record.id, stored), stale=record.stale or stale)
+    def _is_old(self, access: str) -> bool:
+        return access != "" and not access.split(" ", 2)[2].startswith(self._newest_mark())
 
     def access(self, record_id: str, access: Access) -> str:
         """Return the stored form of an access part; see :meth:`Codec.read_access`."""
-        times = str(access.expires_ms), str(access.life_ms)
-        return " ".join((*times, self._seal(record_id, "access_token", access.token, *times)))
+        times = f"{access.expires_ms} {access.life_ms}"
+        return f"{times} {self._seal(record_id, 'access_token', access.token, times)}"
 
     def changes(self, before: TokenRecord | None, after: TokenRecord) -> Rewrite:
         """Return what has to be written: all of it if the record is new or stale."""
@@ -206,7 +220,7 @@ class SealedCodec(Codec):
         old, new = _plain(known) if known else {}, _plain(after)
         names = {name for name, value in new.items() if old.get(name) != value}
         gone = old.keys() - new.keys()
-        if (names | gone) & {*_OWNERSHIP}:
+        if (names | gone) & _OWNERS:
             names.add("meta")
         values = {name: self._sealed_field(after, name, new[name]) for name in sorted(names)}
         if before and not known:
@@ -227,27 +241,27 @@ class SealedCodec(Codec):
     def _sealed_field(self, record: TokenRecord, name: str, value: str) -> str:
         if name not in self._sealed:
             return value
-        return self._seal(record.id, name, value, *(_ownership(record) if name == "meta" else ()))
+        owner = (record.user_name, record.client_id, record.redirect_url, record.api_domain)
+        beside = _beside(owner) if name == "meta" else ""
+        return self._seal(record.id, name, value, beside)
 
-    def _newest_key_id(self) -> str:
-        """Return what the cipher seals with, read off a ciphertext: two methods are all that a cipher needs."""
-        if self._newest_key is None:
-            self._seal("", "probe", "")
-        return str(self._newest_key)
+    def _newest_mark(self) -> str:
+        """Return how a value begins that is sealed now; it is read off one, so that a cipher needs but two methods."""
+        if self._newest is None:
+            self._seal("", "probe", "", "")
+        return str(self._newest)
 
-    def _seal(self, record_id: str, field: str, value: str, *beside: str | None) -> str:
-        context = self._context(record_id, field, beside)
+    def _seal(self, record_id: str, field: str, value: str, beside: str) -> str:
         try:
-            sealed = MARK + self._cipher.encrypt(value.encode("utf-8", "surrogateescape"), context)
+            ciphertext = self._cipher.encrypt(_bytes(value), self._context(record_id, field, beside))
         except Exception as error:
             raise _out_of_order(error) from error
-        self._newest_key = _key_id(sealed)
-        return sealed
+        self._newest = f"{MARK}{ciphertext.partition('.')[0]}."
+        return MARK + ciphertext
 
-    def _open(self, record_id: str, field: str, stored: str, *beside: str | None) -> str:
-        context = self._context(record_id, field, beside)
+    def _open(self, record_id: str, field: str, stored: str, beside: str = "") -> str:
         try:
-            value = self._cipher.decrypt(stored.removeprefix(MARK), context)
+            value = self._cipher.decrypt(stored[len(MARK) :], self._context(record_id, field, beside))
         except LookupError:
             raise DecryptionFailed(record_id, _key_id(stored), "this store does not have the key") from None
         except ValueError:
@@ -257,8 +271,16 @@ class SealedCodec(Codec):
             raise _out_of_order(error) from error
         return value.decode("utf-8", "surrogateescape")
 
-    def _context(self, record_id: str, field: str, beside: tuple[str | None, ...]) -> bytes:
-        return json.dumps([SEALED_SCHEMA, self._namespace, record_id, field, *beside]).encode()
+    def _context(self, record_id: str, field: str, beside: str) -> bytes:
+        return _bytes(f"{self._context_root}{record_id}\0{field}\0{beside}")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _beside(values: Iterable[str | None]) -> str:
+    return json.dumps([*values])
 
 
 def _out_of_order(error: Exception) -> StoreUnavailable:
@@ -279,10 +301,6 @@ def _readable(record: TokenRecord) -> dict[str, str]:
         if COMPACT < len(value) <= 2 * COMPACT and value.isascii():
             fields[name], fields[f"{name}+"] = value[:COMPACT], value[COMPACT:]
     return fields
-
-
-def _ownership(record: TokenRecord) -> tuple[str | None, ...]:
-    return record.user_name, record.client_id, record.redirect_url, record.api_domain
 
 
 def _key_id(stored: str) -> str:
