@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import random
 import signal
 import sys
 import threading
@@ -25,6 +26,8 @@ from zoho_token_store import RedisTokenStore, link, repository
 
 RESOURCES = "ZOHO_TOKEN_STORE_TEST_RESOURCES"
 """The environment variable that names the folder in which the SDK may keep files."""
+
+CLIENT_ID = "client"
 
 FIELDS = ("id", "client_id", "refresh_token", "grant_token", "access_token", "expires_in")
 
@@ -211,6 +214,48 @@ class Desk:
         """Delete a token; return when that was acknowledged."""
         self.store.delete_token(record_id)
         return time.monotonic()
+
+    def roam(self, ids: list[str]) -> None:
+        """Look tokens up at random, and refresh one now and then, in a thread of its own, until `roamed`.
+
+        Args:
+            ids: Ids of the records of ``user0``, ``user1`` and so on, with the refresh tokens ``refresh0`` and so on.
+        """
+        self._watching.set()
+        self.start_threads(1, "_roam", ids)
+
+    def roamed(self) -> Loop:
+        """End what `roam` began, and return what it has seen."""
+        self._watching.clear()
+        (reply,) = self.join_threads()
+        assert reply.failure is None, reply.failure
+        loop: Loop = reply.value
+        return loop
+
+    def _roam(self, ids: list[str]) -> Loop:
+        drawn = random.Random(os.getpid())
+        calls, failures, slowest = 0, [], 0.0
+        while self._watching.is_set():
+            reply = attempt(self._visit, ids, drawn.randrange(len(ids)), drawn.randrange(20) == 0)
+            slowest = max(slowest, reply.seconds)
+            calls += 1
+            if reply.failure:
+                failures.append(reply.failure)
+        return Loop(calls, failures, slowest)
+
+    def _visit(self, ids: list[str], number: int, refreshes: bool) -> None:
+        client = {"client_id": CLIENT_ID, "client_secret": "secret"}
+        for token in (
+            self.store.find_token_by_id(ids[number]),
+            self.store.find_token(make_token(user=f"user{number}", **client)),
+            self.store.find_token(make_token(refresh_token=f"refresh{number}", **client)),
+        ):
+            assert token is not None, "a look-up was lost"
+            assert (token.get_id(), token.get_refresh_token()) == (ids[number], f"refresh{number}")
+        if refreshes:
+            token.set_access_token(f"access{number}.{os.getpid()}.{time.monotonic_ns()}")
+            token.set_expires_in(str(int((time.time() + 3600) * 1000)))
+            self.store.save_token(token)
 
     def in_threads(self, count: int, name: str, /, *args: Any, **options: Any) -> list[Reply]:
         """Have threads carry out one command, and return what they came to."""
