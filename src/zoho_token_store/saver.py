@@ -49,6 +49,13 @@ class Save:
         self.wish.fence = change.fence
 
 
+def _new_id() -> str:
+    """Return an id for a new record: 95 random bits that a command line does not take for an option."""
+    while (drawn := secrets.token_urlsafe(12)).startswith("-"):
+        pass
+    return drawn
+
+
 class Saver:
     """Stores tokens.
 
@@ -100,7 +107,7 @@ class Saver:
         """
         if lease is None and self._owners.claims():
             lease = self._owners.claimed(lease_names(data))
-        new_id = "" if baseline else secrets.token_urlsafe(12)
+        new_id = "" if baseline else _new_id()
         fence = lease.fence if lease else 0
         wish = Wish(data, None, self._owners.save_nonce(), new_id, baseline, lease, spent, fence)
         return Save(wish, on_stored)

@@ -51,6 +51,10 @@ URL_VARIABLE = "ZOHO_TOKEN_STORE_URL"
 NAMESPACE_VARIABLE = "ZOHO_TOKEN_STORE_NAMESPACE"
 KEYS_VARIABLE = "ZOHO_TOKEN_STORE_KEYS"
 POINTER_KEYS_VARIABLE = "ZOHO_TOKEN_STORE_POINTER_KEYS"
+SWITCH_VARIABLES = {
+    "encrypt_identity": "ZOHO_TOKEN_STORE_ENCRYPT_IDENTITY",
+    "migrate_plaintext": "ZOHO_TOKEN_STORE_MIGRATE_PLAINTEXT",
+}
 
 
 class RedisTokenStore(TokenStore):
@@ -118,7 +122,9 @@ class RedisTokenStore(TokenStore):
         """Return a store for the URL and the namespace in ``ZOHO_TOKEN_STORE_URL`` and ``ZOHO_TOKEN_STORE_NAMESPACE``.
 
         Encryption keys are taken from ``ZOHO_TOKEN_STORE_KEYS`` and pointer keys from ``ZOHO_TOKEN_STORE_POINTER_KEYS``
-        if these are set, several with commas or spaces between them. Options that are given go first.
+        if these are set, several with commas or spaces between them; ``encrypt_identity`` and ``migrate_plaintext``
+        from ``ZOHO_TOKEN_STORE_ENCRYPT_IDENTITY`` and ``ZOHO_TOKEN_STORE_MIGRATE_PLAINTEXT``, which may be ``1`` or
+        ``0``. Options that are given go first.
 
         Raises:
             ConfigurationError: A variable is not set, or its value cannot be used.
@@ -130,6 +136,9 @@ class RedisTokenStore(TokenStore):
             options.setdefault("encryption_keys", environ[KEYS_VARIABLE])
         if POINTER_KEYS_VARIABLE in environ:
             options.setdefault("pointer_keys", environ[POINTER_KEYS_VARIABLE])
+        for option, variable in SWITCH_VARIABLES.items():
+            if environ.get(variable):
+                options.setdefault(option, _switch(variable, environ[variable]))
         return cls.from_url(environ[URL_VARIABLE], environ[NAMESPACE_VARIABLE], **options)  # type: ignore[arg-type]  # checked there
 
     # The six methods that the SDK calls.
@@ -447,6 +456,12 @@ class RedisTokenStore(TokenStore):
         carry(token, Carried(self._origin, record, lease))
         self._handed.token = token
         return token
+
+
+def _switch(variable: str, value: str) -> bool:
+    if value not in ("0", "1"):
+        raise ConfigurationError(variable, "must be 1 or 0")
+    return value == "1"
 
 
 def _check_batch(batch: object) -> int:

@@ -8,6 +8,8 @@ from zoho_token_store import __version__
 from zoho_token_store.cli.demo.command import demo
 from zoho_token_store.cli.keygen import keygen
 from zoho_token_store.cli.refresher import refresher
+from zoho_token_store.cli.rotate_keys import rotate_keys
+from zoho_token_store.cli.show import show
 from zoho_token_store.cli.watch import watch
 
 
@@ -20,4 +22,6 @@ def command() -> None:
 command.add_command(demo)
 command.add_command(keygen)
 command.add_command(refresher)
+command.add_command(rotate_keys)
+command.add_command(show)
 command.add_command(watch)

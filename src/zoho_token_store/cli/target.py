@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -48,7 +49,7 @@ class Target(NamedTuple):
         return f"Target(..., namespace={self.namespace!r})"  # the URL may hold a password
 
     def open(self, **options: object) -> RedisTokenStore:
-        """Return the store; it connects at its first use.
+        """Return the store, with the keys of the environment; it connects at its first use.
 
         Args:
             options: See :class:`zoho_token_store.options.Options`.
@@ -56,7 +57,10 @@ class Target(NamedTuple):
         Raises:
             ConfigurationError: Something of this cannot be used.
         """
-        return RedisTokenStore.from_url(self.url, self.namespace, **options)
+        # Keys come by the environment alone: a command line is seen by others.
+        return RedisTokenStore.from_env(
+            {**os.environ, URL_VARIABLE: self.url, NAMESPACE_VARIABLE: self.namespace}, **options
+        )
 
 
 _url = click.option(
