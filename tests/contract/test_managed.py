@@ -19,7 +19,7 @@ from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 from contract.aging import Aging
 from contract.tokens import by_user, make_token, refreshed, seconds_left, user_of
 from proxy import FaultyProxy
-from servers import Backend, Server, ServerPool, find_binaries, newest_binary
+from servers import WITH_ACL, Backend, Server, ServerPool, find_binaries, newest_binary
 from zoho_token_store import (
     RedisTokenStore,
     RefreshFailing,
@@ -36,14 +36,14 @@ from zoho_token_store.zoho_sdk import OAuthToken
 WaitFor = Callable[[Callable[[], Any]], Any]
 
 # The oldest and the newest server, and not all: most of what happens here is between the store and Zoho.
-PLACES = [("fakeredis", 2), (next(iter(find_binaries())), 2), (newest_binary().name, 3)]
+PLACES = [("fakeredis", 2), (next(iter(find_binaries())), 2), (newest_binary().name + WITH_ACL, 3)]
 
 
 @pytest.fixture(params=PLACES, ids=[f"{name}-resp{protocol}" for name, protocol in PLACES])
-def backend(request: pytest.FixtureRequest, server_pool: ServerPool) -> Backend:
-    """Give fakeredis, the oldest and the newest server."""
-    name, protocol = request.param
-    return Backend(name, protocol, None if name == "fakeredis" else server_pool.get(name))
+def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
+    """Give fakeredis, the oldest server, and the newest under the workers' ACL."""
+    with server_pool.backend(*request.param, namespace) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

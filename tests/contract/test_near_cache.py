@@ -25,7 +25,7 @@ from contract.tokens import (
     seconds_left,
     user_of,
 )
-from servers import Backend, Server, newest_binary
+from servers import WITH_ACL, Backend, Server, newest_binary
 from zoho_token_store import (
     AmbiguousToken,
     NearCache,
@@ -42,9 +42,9 @@ WaitFor = Callable[[Callable[[], Any]], Any]
 THREAD = "zoho-token-store-events"
 
 # fakeredis keeps frames alive that have run a script.
-REAL: Any = pytest.mark.parametrize("backend", [(newest_binary().name, 2)], indirect=True)
+REAL: Any = pytest.mark.parametrize("backend", [(newest_binary().name + WITH_ACL, 2)], indirect=True)
 # For what takes its time and does not depend on the server.
-FEW: Any = pytest.mark.parametrize("backend", [("fakeredis", 2), (newest_binary().name, 3)], indirect=True)
+FEW: Any = pytest.mark.parametrize("backend", [("fakeredis", 2), (newest_binary().name + WITH_ACL, 3)], indirect=True)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 import servers
-from servers import Backend, Server, client_for, find_binaries, identify, newest_binary
+from servers import Backend, Server, ServerPool, client_for, find_binaries, identify, newest_binary
 
 TESTS = Path(servers.__file__).parent
 
@@ -139,10 +139,27 @@ def test_each_server_answers(server: Backend) -> None:
     assert client_for(server.url).get("left") == b"over"
 
 
-def test_backends_keep_their_data_together(backend: Backend) -> None:
-    """Two clients of one back end see each other's writes, and scripts run there."""
-    backend.client().set("a", 1)
-    assert backend.client().eval("return redis.call('GET', KEYS[1])", 1, "a") == b"1"
+def test_backends_keep_their_data_together(backend: Backend, namespace: str) -> None:
+    """Two clients of one back end see each other's writes, and so does a look underneath; scripts run there."""
+    key = f"zts:{{{namespace}}}:a"
+    backend.client().set(key, 1)
+    assert backend.client().eval("return redis.call('GET', KEYS[1])", 1, key) == b"1"
+    assert backend.admin().get(key) == b"1"
+
+
+def test_a_limited_back_end_says_what_was_refused(server_pool: ServerPool) -> None:
+    """Its clients reach the namespaces that they are let into and no other; what else they try fails the test."""
+    context = server_pool.backend(newest_binary().name + servers.WITH_ACL, 2, "crm")
+    limited = context.__enter__()
+    limited.client().set("zts:{crm}:a", 1)
+    limited.admit("hr")
+    limited.client().set("zts:{hr}:a", 1)
+    client_for(limited.url).set("zts:{crm}:a", 2)
+    assert limited.admin().get("zts:{crm}:a") == b"2"
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        limited.client().flushall()
+    with pytest.raises(AssertionError, match="flushall"):
+        context.__exit__(None, None, None)
 
 
 def test_fakeredis_is_of_one_test(fake: Backend) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from zoho_token_store import __version__
+from zoho_token_store.cli.acl import acl
 from zoho_token_store.cli.demo.command import demo
 from zoho_token_store.cli.keygen import keygen
 from zoho_token_store.cli.refresher import refresher
@@ -19,6 +20,7 @@ def command() -> None:
     """Share Zoho CRM tokens between many workers through Redis."""
 
 
+command.add_command(acl)
 command.add_command(demo)
 command.add_command(keygen)
 command.add_command(refresher)

@@ -1,0 +1,58 @@
+"""What a Redis user must be allowed to do: rules of an ACL, made from the scripts and from what is sent beside them.
+
+A user may touch the keys of one namespace, all of them: who may write records can do no more harm with any other key. A
+rule for each kind of key would only have to be changed with every release that adds one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from zoho_token_store import script
+from zoho_token_store.keyspace import Keyspace
+
+SENT = ("COMMAND|INFO", "EVAL", "EVALSHA", "INFO", "PING", "TIME", "XINFO|STREAM", "XRANGE", "XREAD", "ZCARD")
+"""What is sent by itself, outside of scripts."""
+
+GREETING = ("CLIENT|SETNAME", "SELECT")
+"""What a connection begins with if its settings have a name or a database.
+
+``HELLO`` and ``AUTH`` are not here: every user may send them, and no rule changes that.
+"""
+
+PLANNED = ("DEL", "HDEL", "HSET", "PERSIST", "PEXPIREAT", "SET", "XADD", "ZADD", "ZREM")
+"""What ``commit`` plans and ``commit-1.lua`` then runs by name."""
+
+OPERATOR = ("MEMORY|USAGE", "SCAN")
+"""What ``zoho-tokens`` may look at beyond that. ``SCAN`` knows no key patterns: it tells the names of all keys."""
+
+_CALL = re.compile(r"redis\.p?call\('(\w+)'")
+
+
+def worker(namespace: str) -> list[str]:
+    """Return the rules for a user that does what the store does in one namespace, and nothing else.
+
+    Args:
+        namespace: See :class:`zoho_token_store.keyspace.Keyspace`.
+    """
+    return _rules(namespace, _needed())
+
+
+def operator(namespace: str) -> list[str]:
+    """Return the rules for a user that runs the commands of ``zoho-tokens`` on one namespace.
+
+    Args:
+        namespace: See :class:`zoho_token_store.keyspace.Keyspace`.
+    """
+    return _rules(namespace, _needed() | set(OPERATOR))
+
+
+def _needed() -> set[str]:
+    scripts = (value.text for value in vars(script).values() if isinstance(value, script.Script))
+    return {*SENT, *GREETING, *PLANNED, *(command for text in scripts for command in _CALL.findall(text))}
+
+
+def _rules(namespace: str, commands: set[str]) -> list[str]:
+    # Later rules add to earlier ones, and to what a user of that name had: hence the first.
+    allowed = [f"+{command.lower()}" for command in sorted(commands)]
+    return ["reset", "on", f"~{Keyspace(namespace).key('*')}", "resetchannels", "-@all", *allowed]
