@@ -18,6 +18,8 @@ from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
 from redis.retry import Retry
 
+from zoho_token_store import tls
+from zoho_token_store.credentials import Credentials
 from zoho_token_store.errors import ConfigurationError, StoreClosed
 
 IDLE = 8
@@ -29,6 +31,10 @@ _ANONYMOUS: dict[str, None] = (
     if "driver_info" in signature(AbstractConnection.__init__).parameters
     else {"lib_name": None, "lib_version": None}
 )
+
+# redis-py takes any option of a URL as it stands there: "false" would be true, or quietly nothing.
+_NOT_TEXT = ("credential_provider", "redis_connect_func", "ssl_ocsp_context", "ssl_validate_ocsp",
+             "ssl_validate_ocsp_stapled")  # fmt: skip
 
 _CONFLICTING = ("retry_on_timeout", "max_connections", "timeout", "event_dispatcher", "maint_notifications_config")
 
@@ -49,9 +55,16 @@ def client_from_url(url: str) -> redis.Redis:
     if url in ("unix://", "unix:///"):
         raise ConfigurationError("url", "unix:// needs the path of a socket")
     try:
-        return redis.Redis.from_url(url)
+        client = redis.Redis.from_url(url)
     except (ValueError, TypeError) as error:
         raise ConfigurationError("url", f"cannot be read ({type(error).__name__}): check port and query") from None
+    settings = client.connection_pool.connection_kwargs
+    for option in _NOT_TEXT:
+        if option in settings:
+            raise ConfigurationError("url", f"{option} cannot be given in it: make a redis.Redis with it")
+    if url.startswith("rediss://"):
+        tls.verify_by_default(settings)
+    return client
 
 
 class Connections:
@@ -84,12 +97,17 @@ class Connections:
             "socket_timeout": timeout,
             "socket_connect_timeout": timeout,
         }
+        if self._settings.get("credential_provider") is not None:
+            self._settings["credential_provider"] = Credentials(self._settings["credential_provider"])
+        self._encrypted = isinstance(self._make, type) and issubclass(self._make, redis.SSLConnection)
         self._idle: deque[Any] = deque()
         self._closed = False
         try:
             self._make(**self._settings)  # not connected: only to find out whether the settings can be used
         except (TypeError, ValueError, redis.RedisError) as error:
             raise ConfigurationError("url", f"has an option that cannot be used ({error})") from None
+        if self._encrypted:
+            tls.check(self._settings)
 
     def use(self, at_most: float, exchange: Callable[..., Any], *request: Any) -> Any:
         """Run one exchange on a connection of its own; one on which anything went wrong is not used again.
@@ -115,6 +133,18 @@ class Connections:
             raise
         self._give(connection)
         return reply
+
+    def explain(self, error: Exception, at_most: float) -> Exception:
+        """Return an error that says more, if a server that speaks TLS has hung up on a new connection.
+
+        Args:
+            error: What has come of it.
+            at_most: Seconds left for the operation; the server is asked, which takes a moment.
+        """
+        if not self._encrypted or at_most <= 0 or not tls.was_cut_off(error):
+            return error
+        alert = tls.alert(self._settings, at_most)
+        return redis.ConnectionError(alert) if alert else error
 
     def _take(self, at_most: float) -> Any:
         if self._closed:

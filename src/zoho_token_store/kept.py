@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import StoreUnavailable, TokenStoreError
@@ -94,11 +95,13 @@ class KeptSaves:
         self._closed.set()
         if not self._saves:
             return
-        try:
-            with self._storing:
-                self._store_all()
-        except TokenStoreError:
-            log.critical("%d saves are lost: Redis was away until the process or the store ended", len(self._saves))
+        with suppress(TokenStoreError), self._storing:
+            self._store_all()
+        if self._saves:
+            log.critical(
+                "%d saves are lost: Redis did not take them until the store or the process ended", len(self._saves)
+            )
+            self._saves.clear()
 
     def _store_all(self) -> None:
         """Try each save once, oldest first; one that cannot be stored stays."""

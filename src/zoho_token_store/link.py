@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import redis
@@ -18,6 +19,7 @@ except ImportError:
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import Connections
 from zoho_token_store.errors import ConfigurationError, StoreClosed, StoreUnavailable
+from zoho_token_store.refusal import refusal
 from zoho_token_store.script import Script
 from zoho_token_store.stats import Stats
 
@@ -37,8 +39,6 @@ LINE_TIMEOUT = BLOCK_MS / 1000 + 0.5
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 
-# Refused because of what the caller may do or has sent: asking again changes nothing.
-_FINAL = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 # A server in transition says these; "-OOM" too, since memory comes back when keys expire.
 _PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "BUSY", "OOM", "NOREPLICAS",
             "MISCONF", "max number of clients", "command not allowed when used memory")  # fmt: skip
@@ -114,12 +114,15 @@ class RedisLink:
 
     def _retried(self, deadline: float, *request: str | int) -> Any:
         left, pause = deadline - self._clock.monotonic(), _FIRST_PAUSE
-        while True:
+        for attempt in count(1):
             try:
                 return self._connections.use(left, _ask, *request)
             except exceptions.NoScriptError:
                 raise
-            except (redis.RedisError, OSError) as error:
+            except (redis.RedisError, OSError) as failure:
+                error: Exception = failure
+                if attempt > 1:  # the first may have been made on a connection that had been idle, and closed for that
+                    error = self._connections.explain(failure, deadline - self._clock.monotonic())
                 left = deadline - self._clock.monotonic() - pause
                 if left <= 0 or not passing(error):
                     raise self._unavailable(error) from error
@@ -131,7 +134,7 @@ class RedisLink:
         if passing(error):
             self._stats.count("unavailable")
             return StoreUnavailable(f"Redis has not answered usefully within {self._budget:g} s", cause=error)
-        return StoreUnavailable("Redis refuses", cause=error, passing=False)
+        return StoreUnavailable(refusal(error) or "Redis refuses", cause=error, passing=False)
 
     def _check_server(self, deadline: float) -> None:
         """Refuse a server that lacks what the scripts use; asked once, at the first use."""
@@ -209,7 +212,7 @@ def _ask(connection: Any, *command: str | int) -> Any:
 
 def passing(error: Exception) -> bool:
     """Return whether asking again later may help, as against what Redis refuses for good."""
-    if isinstance(error, _FINAL):
+    if refusal(error):
         return False
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
         return True
