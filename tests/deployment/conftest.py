@@ -8,16 +8,16 @@ from uuid import uuid4
 
 import pytest
 
-from deployment.stage import Stage
+from deployment.stage import RedisUrls, Stage
 from servers import Server
 from zoho_token_store.testing import FakeZoho, Limits
 
 
 @pytest.fixture(scope="package")
-def redis_over_tcp() -> Iterator[str]:
-    """Give the URL, without a database number, of a real server that Celery can reach too."""
+def redis_over_tcp() -> Iterator[RedisUrls]:
+    """Give the URLs of a real server that Celery can reach too."""
     with Server(tcp=True) as server:
-        yield server.tcp_url
+        yield RedisUrls(*(f"{server.tcp_url}/{database}" for database in range(3)))
 
 
 @pytest.fixture(scope="package")
@@ -28,7 +28,9 @@ def fake_zoho() -> Iterator[FakeZoho]:
 
 
 @pytest.fixture(scope="module")
-def module_stage(fake_zoho: FakeZoho, redis_over_tcp: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def module_stage(
+    fake_zoho: FakeZoho, redis_over_tcp: RedisUrls, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
     """Give a stage with a namespace of its own to the tests of one module."""
     directory: Path = tmp_path_factory.mktemp("stage")
     stage = Stage(fake_zoho, redis_over_tcp, f"deployment-{uuid4().hex[:8]}", directory)

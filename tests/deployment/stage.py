@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 import redis
@@ -127,13 +128,27 @@ class Browser:
             browser._session.close()
 
 
+class RedisUrls(NamedTuple):
+    """Where the tokens are, and what Celery needs.
+
+    Attributes:
+        store: The token store's Redis.
+        broker: Celery's.
+        results: That of its results.
+    """
+
+    store: str
+    broker: str
+    results: str
+
+
 class Stage:
     """One deployment: stand-in, Redis, and the programs that were started."""
 
-    def __init__(self, zoho: FakeZoho, redis_url: str, namespace: str, directory: Path) -> None:
+    def __init__(self, zoho: FakeZoho, urls: RedisUrls, namespace: str, directory: Path) -> None:
         self.zoho = zoho
-        self.store = RedisTokenStore.from_url(f"{redis_url}/0", namespace=namespace)
-        self.broker, self.results = f"{redis_url}/1", f"{redis_url}/2"
+        self.store = RedisTokenStore.from_url(urls.store, namespace=namespace)
+        self.broker, self.results = urls.broker, urls.results
         self._keys = Keyspace(namespace)
         self._directory = directory
         self._programs: list[Program] = []
@@ -144,7 +159,7 @@ class Stage:
             "PYTHONPATH": os.pathsep.join([str(EXAMPLES), os.environ.get("PYTHONPATH", "")]),
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
-            "ZOHO_TOKEN_STORE_URL": f"{redis_url}/0",
+            "ZOHO_TOKEN_STORE_URL": urls.store,
             "ZOHO_TOKEN_STORE_NAMESPACE": namespace,
             "ZOHO_CLIENT_ID": zoho.client_id,
             "ZOHO_CLIENT_SECRET": zoho.client_secret,

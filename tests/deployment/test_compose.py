@@ -14,11 +14,10 @@ from gunicorn.config import Config
 
 from deployment import compose
 from deployment.stage import EXAMPLES, ROOT, Stage
-from servers import Server
 from zoho_token_store.cli.refresher import refresher
 from zoho_token_store.testing.__main__ import make_parser
 
-SERVICES = ("redis", "zoho", "web", "worker", "refresher")
+SERVICES = ("certificates", "redis", "zoho", "web", "worker", "refresher")
 REPLICATED = ("web", "worker", "refresher")
 
 
@@ -30,12 +29,19 @@ def test_the_services_fit_together() -> None:
         if "build" in service:
             assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
         for needed, condition in service.get("depends_on", {}).items():
-            assert condition == {"condition": "service_healthy"}
-            assert services[needed]["healthcheck"]["test"]
+            if needed == "certificates":
+                assert condition == {"condition": "service_completed_successfully"}
+            else:
+                assert condition == {"condition": "service_healthy"}
+                assert services[needed]["healthcheck"]["test"]
     for name in REPLICATED:
         assert services[name]["deploy"]["replicas"] >= 2
         assert set(services[name]["depends_on"]) == {"redis", "zoho"}
-    assert {volume.partition(":")[0] for volume in services["redis"]["volumes"]} <= set(compose.load()["volumes"])
+    mounted = {name: service.get("volumes", ()) for name, service in services.items()}
+    used = {name: {volume.partition(":")[0] for volume in volumes} for name, volumes in mounted.items()}
+    assert set().union(*used.values()) == set(compose.load()["volumes"])
+    assert {name for name, volumes in used.items() if "tls" in volumes} == {"certificates", "redis"}  # it holds the key
+    assert {config["source"] for config in services["redis"]["configs"]} == set(compose.load()["configs"])
 
 
 def test_there_is_a_port_for_each_replica() -> None:
@@ -97,16 +103,6 @@ def test_the_refresher_understands_its_command() -> None:
     assert environment["PORTAL_REFRESH"] == "managed"
 
 
-def test_redis_understands_its_command(stage: Stage) -> None:
-    """A real server takes the options; it then appends to a file and evicts nothing."""
-    command = compose.words(compose.service("redis")["command"])
-    assert command[0] == "redis-server"
-    with Server(arguments=command[1:]) as server, server.client(decode_responses=True) as client:
-        assert client.config_get("appendonly") == {"appendonly": "yes"}
-        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        assert int(client.config_get("maxmemory")["maxmemory"]) == 256 * 1024 * 1024
-
-
 def test_the_health_checks_ask_what_is_there(stage: Stage) -> None:
     """The stand-in's and the web application's checks succeed against the real thing, and would see it fail."""
     _, web = stage.start_gunicorn("--preload")
@@ -129,6 +125,8 @@ def test_the_image_is_built_from_what_is_there() -> None:
         assert f"!{source}" in passed
     assert "\nUSER portal\n" in dockerfile
     assert not [name for name in compose.variables_read() if name in dockerfile]
+    command = compose.words(compose.service("certificates")["command"])
+    assert f"examples/{command[1]}" in compose.copied(dockerfile)
 
 
 @pytest.mark.skipif(
