@@ -41,6 +41,9 @@ PERMANENT = frozenset(
 )
 """Codes after which the same request will never be granted: Zoho's, and those of RFC 6749 about credentials."""
 
+ENDED = frozenset({"invalid_code", "invalid_grant", "invalid_token"})
+"""What the server calls a token that was to be revoked and is worth nothing already."""
+
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 _PIECE = 1 << 16
 _LONGEST_LIFE = 10 * 365 * 86400
@@ -92,7 +95,7 @@ class Granted(NamedTuple):
 
 
 class AccountsError(Exception):
-    """Base of what a call may end in. It stays inside the package; no message holds a secret."""
+    """Base of what a call may end in. Outside the package it is a cause at most; no message holds a secret."""
 
 
 class Rejected(AccountsError):
@@ -172,6 +175,19 @@ class Accounts:
             code=credentials.grant_token,
         )
 
+    def revoke(self, site: Site, refresh_token: str, at_most: float) -> None:
+        """End a refresh token; one that the server does not know, or not any more, has ended.
+
+        Args:
+            site: Where to ask.
+            refresh_token: Which.
+            at_most: Seconds that the call may take in all.
+
+        Raises:
+            AccountsError: See :meth:`refresh`.
+        """
+        _check_revoked(*self._post(site.revoke_url, site.proxies, at_most, {"token": refresh_token}))
+
     def user_name(self, site: Site, access_token: str, at_most: float) -> str | None:
         """Return the name that the installed SDK would give the token's user: the email, or ``email:zgid``.
 
@@ -205,12 +221,18 @@ class Accounts:
         self._session = make_session()
 
     def _grant(self, site: Site, at_most: float, **form: str | None) -> Granted:
+        status, body = self._post(site.accounts_url, site.proxies, at_most, form)
+        return _read_granted(status, body, keeps_domain=site.keeps_domain)
+
+    def _post(
+        self, url: str, proxies: Mapping[str, str] | None, at_most: float, form: Mapping[str, str | None]
+    ) -> tuple[int, bytes]:
         with deadline(min(at_most, self._timeout), self._clock):
             # No redirects, as in the SDK's refresh: the form with its secrets goes to one place.
-            status, headers, body = self._send("POST", site.accounts_url, site.proxies, data=form)
+            status, headers, body = self._send("POST", url, proxies, data=form)
         if status == 429:
             raise Throttled(_retry_after(headers.get("Retry-After"), self._clock))
-        return _read_granted(status, body, keeps_domain=site.keeps_domain)
+        return status, body
 
     def _ask_crm(
         self, site: Site, access_token: str, path: str, what: str, field: str, params: dict[str, str]
@@ -279,6 +301,14 @@ def _read_granted(status: int, body: bytes, *, keeps_domain: bool) -> Granted:
         _text(answer, "refresh_token"),
         None if keeps_domain else _text(answer, "api_domain"),
     )
+
+
+def _check_revoked(status: int, body: bytes) -> None:
+    """Raise an AccountsError unless the answer says that the token has ended, now or before."""
+    answer = _object(status, body)
+    error = answer.get("error")
+    if answer.get("status") != "success" and not (isinstance(error, str) and error in ENDED):
+        raise _refusal(status, error)
 
 
 def _object(status: int, body: bytes) -> dict[str, Any]:

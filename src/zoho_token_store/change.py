@@ -13,7 +13,7 @@ class Change(NamedTuple):
     """A change to one grant, to be written as a whole or not at all.
 
     Attributes:
-        event: What happened, for the event stream: ``saved``, ``refreshed``, ``deleted``, ``invalidated``.
+        event: What happened, for the event stream (:class:`zoho_token_store.events.Event`).
         before: The records as they are, the one that stays first; empty for a new record.
         after: The one that is left; None for a deletion.
         lease: The lease under which this is done, if there is one.

@@ -13,6 +13,7 @@
         ├── RefreshFailing          several refreshes in a row have failed; the fleet cools down
         ├── RefreshThrottled        Zoho, or the fleet's own budget, allows no more access tokens for now
         ├── RefreshRejected         Zoho has refused the credentials for good
+        ├── RevocationIncomplete    a token was not ended at Zoho, or not deleted here
         ├── StoreUnavailable        Redis did not answer within the operation budget
         ├── StoreClosed             the store was closed
         ├── UnsupportedSchema       written by a newer release that this one does not understand
@@ -158,6 +159,33 @@ class RefreshRejected(_RecordError):
     def __init__(self, record_id: str | None, reason: str) -> None:
         super().__init__(f"Zoho has refused the credentials: {reason}", record_id)
         self.reason = reason
+
+
+class RevocationIncomplete(_RecordError):
+    """A token was not ended at Zoho, or not deleted here; ``cause`` says why.
+
+    Attributes:
+        deleted: Whether it was deleted here. If Redis did not answer, it may have been all the same.
+        revoked: Whether Zoho has ended it, with every refresh token that the record had.
+    """
+
+    def __init__(
+        self, record_id: str | None, *, deleted: bool, revoked: bool, cause: BaseException | None = None
+    ) -> None:
+        super().__init__(_LEFT_TO_DO[deleted, revoked], record_id, cause=cause)
+        self.deleted = deleted
+        self.revoked = revoked
+
+
+_LEFT_TO_DO = {
+    (
+        True,
+        False,
+    ): "the token was deleted here, but Zoho has not ended it, and this store cannot try again: its user can"
+    " end it, among the connected apps of the Zoho account",
+    (False, True): "Zoho has ended the token, which is dead, but it was not deleted here: revoke or delete it again",
+    (False, False): "the token was neither ended at Zoho nor deleted here: revoke it again",
+}
 
 
 class StoreUnavailable(TokenStoreError):

@@ -24,6 +24,7 @@ from zoho_token_store.near import Near
 from zoho_token_store.options import NearCache, Options
 from zoho_token_store.refresher import Refresher
 from zoho_token_store.repository import Repository
+from zoho_token_store.revocation import Revoker
 from zoho_token_store.saver import Save, Saver
 from zoho_token_store.shortcut import Known, Shortcut, give_back
 from zoho_token_store.stats import Stats
@@ -61,9 +62,11 @@ class Parts:
         self.transactions = Transactions(self.repository, self.stats)
         shared = (options, self.owners, self.held, self.stats, clock)
         self.finder = Finder(self.repository, *shared)
+        self.accounts = Accounts(options.request_timeout, clock)
         self.saver = Saver(self.repository, self.transactions, *shared)
         self.kept = KeptSaves(self.saver.store, self._hold, options.operation_timeout, self.stats, clock)
         self.supply = self._make_supply(options, clock)
+        self.revoker = Revoker(self.accounts, self.repository, self.transactions, options, self.stats, clock)
         self.shortcut = self._make_shortcut(options, keys, clock)
         self.keeper = None
         if isinstance(self.supply, ManagedSupply):
@@ -72,9 +75,8 @@ class Parts:
     def _make_supply(self, options: Options, clock: SystemClock) -> ElectedSupply | ManagedSupply:
         if options.refresh == "sdk":
             return ElectedSupply(self.finder, options)
-        accounts = Accounts(options.request_timeout, clock)
         stored = (self.repository, self.transactions, self.saver, self.kept, self.held)
-        refresher = Refresher(accounts, *stored, options, self.stats, clock)
+        refresher = Refresher(self.accounts, *stored, options, self.stats, clock)
         return ManagedSupply(self.finder, refresher, options, clock)
 
     def _make_shortcut(self, options: Options, keys: Keyspace, clock: SystemClock) -> Shortcut | None:
@@ -93,7 +95,16 @@ class Parts:
     def reset_after_fork(self) -> None:
         """Become the parts of a store of its own in a forked child."""
         self.owners.__init__()  # type: ignore[misc]
-        for part in (self.held, self.stats, self.link, self.repository, self.finder, self.supply, self.kept):
+        for part in (
+            self.held,
+            self.stats,
+            self.link,
+            self.repository,
+            self.accounts,
+            self.finder,
+            self.supply,
+            self.kept,
+        ):
             part.reset_after_fork()
         if self.shortcut:
             self.shortcut.reset_after_fork()
@@ -103,6 +114,7 @@ class Parts:
         if self.shortcut:
             self.shortcut.close()
         self.supply.close(GRACE / 2)
+        self.accounts.close()
         self.kept.close()
         try:
             self.repository.release(self.held.take_all())

@@ -100,10 +100,10 @@ def plan_refresh(wish: Wish, now_ms: int) -> Change | None:
     return Change("refreshed" if lease else "saved", (record,), after, lease, fence, ("saves",))
 
 
-def plan_deletion(record_id: str, snapshot: Snapshot) -> Change | None:
+def plan_deletion(record_id: str, snapshot: Snapshot, event: str = "deleted") -> Change | None:
     """Plan a deletion; None if there is nothing under this id. Redirects are followed."""
     record = _follow(record_id, snapshot)
-    return Change("deleted", (record,), None) if record else None
+    return Change(event, (record,), None) if record else None
 
 
 def plan_invalidation(record_id: str, access_token: str | None, snapshot: Snapshot, now_ms: int) -> Change | None:

@@ -164,13 +164,8 @@ class Refresher:
         self._give_back(lease, Pause(None, UNTRIED))
 
     def reset_after_fork(self) -> None:
-        """Leave connections and renewals to the parent."""
+        """Leave renewals to the parent."""
         self._renewals.reset_after_fork()
-        self._accounts.reset_after_fork()
-
-    def close(self) -> None:
-        """Close the connections to Zoho."""
-        self._accounts.close()
 
     def _ask(self, errand: Errand) -> tuple[str | None, Granted]:
         """Offer the current refresh token, and if it is worth nothing those that were kept aside, newest first.

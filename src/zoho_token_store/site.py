@@ -35,6 +35,11 @@ class Site(NamedTuple):
     proxies: Mapping[str, str] | None
     keeps_domain: bool
 
+    @property
+    def revoke_url(self) -> str:
+        """The URL of the revocation endpoint, where the SDK looks for it."""
+        return f"{self.accounts_url}/revoke"
+
     def __repr__(self) -> str:
         # A proxy's URL may hold a password.
         return f"Site(accounts_url={self.accounts_url!r}, crm_url={self.crm_url!r}, ...)"

@@ -22,6 +22,7 @@ NAMES = (
     "merges",  # records merged into another
     "conflicts",  # plans made anew because something else was written first
     "deletes",  # records deleted
+    "revocations",  # records ended both at Zoho and here
     "invalidations",  # access tokens invalidated
     "retries",  # exchanges with Redis tried again
     "unavailable",  # operations that Redis did not take within the budget

@@ -347,6 +347,32 @@ class RedisTokenStore(TokenStore):
         if change:
             self._stats.count("invalidations")
 
+    def revoke(self, id: str) -> bool:
+        """Log out: end a token at Zoho, with every refresh token that it has, and delete it here.
+
+        Zoho is asked first, for at most ``request_timeout`` seconds, since a refresh token that was deleted could not
+        be ended any more: until the deletion the call can be repeated, whatever it has died of. The deletion follows
+        whatever Zoho has said. A token that Zoho has ended before counts as ended, and one without a refresh token is
+        only deleted.
+
+        Returns:
+            Whether there was one. As with :meth:`delete_token`, an id without a token is no error: logging out twice is
+            logging out. One that was deleted by :meth:`delete_token` alone lives on at Zoho, and is not ended by this.
+
+        Raises:
+            RevocationIncomplete: One half has failed, or both; it says which, and what is left to do.
+            StoreUnavailable: Redis does not answer, and nothing was done.
+            ConfigurationError: It is not known which accounts server the token belongs to, and nothing was done.
+            TokenStoreError: The record cannot be read, and nothing was done.
+        """
+        record_id = check_id(id)
+        self._forget(record_id)
+        self._settle()
+        try:
+            return self._parts.revoker.revoke(record_id)
+        finally:
+            self._forget(record_id)  # it may have been learnt again meanwhile
+
     def call_crm(self, call: Callable[[], T]) -> T:
         """Make a call of the SDK; if CRM rejects the access token, invalidate it and make the call once more.
 

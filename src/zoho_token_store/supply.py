@@ -105,7 +105,6 @@ class ManagedSupply:
     def close(self, at_most: float) -> None:
         """Let refreshes in the background end, for some seconds at most."""
         self._background.join(at_most)
-        self._refresher.close()
 
     def reset_after_fork(self) -> None:
         """Start as a process of its own."""

@@ -20,6 +20,7 @@ from zoho_token_store import (
     RedisTokenStore,
     RefreshFailing,
     RefreshTimeout,
+    RevocationIncomplete,
     RotationProgress,
     StoreClosed,
     StoreUnavailable,
@@ -61,6 +62,7 @@ def use(store: RedisTokenStore, token: Any) -> None:
     store.invalidate_access_token("id")
     store.invalidate_access_token("id", "access token")
     store.invalidate_access_token("id", access_token=None)
+    assert_type(store.revoke("id"), bool)
     with store.events(since=600.0) as events:
         assert_type(events, EventReader)
         assert_type(events.read(wait=1.0).events, list[Event])
@@ -84,6 +86,9 @@ def catch(store: RedisTokenStore) -> None:
         store.ping()
     except RefreshFailing as error:
         assert_type(error.retry_at, float)
+        assert_type(error.record_id, str | None)
+    except RevocationIncomplete as error:
+        assert_type((error.deleted, error.revoked), tuple[bool, bool])
         assert_type(error.record_id, str | None)
     except RefreshTimeout as error:
         assert_type(error.waited, float)

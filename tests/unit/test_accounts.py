@@ -483,6 +483,57 @@ def test_faults_of_the_stand_in(accounts: Accounts, zoho: FakeZoho, kind: Any) -
     assert accounts.refresh(site(zoho.url), token, IN_TIME).access_token
 
 
+# Revocation
+
+
+def test_a_revocation_sends_what_the_sdk_sends(accounts: Accounts, serve: Callable[..., Server]) -> None:
+    """The refresh token and nothing else, to the endpoint beside that of the tokens."""
+    server = serve(answer(200, {"status": "success"}))
+    accounts.revoke(site(server.url), "refresh-word", IN_TIME)
+    assert [(method, path) for method, path, _, _ in server.seen] == [("POST", "/oauth/v2/token/revoke")]
+    assert server.forms == [{"token": "refresh-word"}]
+
+
+def test_what_is_revoked_cannot_be_refreshed(accounts: Accounts, zoho: FakeZoho) -> None:
+    """And to revoke it again, or what was never given, comes to the same."""
+    token = known(zoho, refresh_token=zoho.issue_refresh_token())
+    accounts.revoke(site(zoho.url), token.refresh_token or "", IN_TIME)
+    accounts.revoke(site(zoho.url), token.refresh_token or "", IN_TIME)
+    accounts.revoke(site(zoho.url), "never-given", IN_TIME)
+    with pytest.raises(Rejected, match="invalid_code"):
+        accounts.refresh(site(zoho.url), token, IN_TIME)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, {"error": "invalid_token"}, None),
+        (400, {"error": "invalid_code"}, None),
+        (400, {"error": "invalid_grant"}, None),
+        (200, {"error": "invalid_client"}, Rejected),
+        (200, {"error": "Access Denied", "status": "failure"}, Throttled),
+        (429, {"status": "success"}, Throttled),
+        (500, {"status": "success"}, Transient),
+        (200, {"status": "failure"}, Transient),
+        (200, {"status": ["success"], "error": ["invalid_token"]}, Transient),
+        (200, {}, Transient),
+        (200, b"success", Transient),
+        (302, b"", Transient),
+    ],
+)
+def test_answers_to_a_revocation(
+    accounts: Accounts, serve: Callable[..., Server], status: int, body: object, error: type[AccountsError] | None
+) -> None:
+    """A token that the server does not know has ended; whatever does not say so leaves it open."""
+    server = serve(answer(status, body))
+    if error is None:
+        accounts.revoke(site(server.url), SECRETS.refresh_token or "", IN_TIME)
+        return
+    with pytest.raises(error) as caught:
+        accounts.revoke(site(server.url), SECRETS.refresh_token or "", IN_TIME)
+    assert_tells_nothing(caught.value)
+
+
 # No answer at all
 
 

@@ -24,6 +24,10 @@ SAMPLES = [
     (errors.RefreshRejected("some-id", "invalid_code"), {"record_id": "some-id", "reason": "invalid_code"}),
     (errors.StoreUnavailable("no answer", cause=CAUSE), {"cause": CAUSE}),
     (errors.StoreClosed(), {}),
+    (
+        errors.RevocationIncomplete("some-id", deleted=True, revoked=False),
+        {"record_id": "some-id", "deleted": True, "revoked": False},
+    ),
     (errors.UnsupportedSchema("some-id", "7"), {"record_id": "some-id", "schema": "7"}),
     (errors.DecryptionFailed("some-id", "some-key", "changed"), {"record_id": "some-id", "key_id": "some-key"}),
     (errors.CorruptRecord("some-id", "the record"), {"record_id": "some-id"}),
