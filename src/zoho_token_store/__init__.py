@@ -21,6 +21,7 @@ from zoho_token_store.errors import (
 )
 from zoho_token_store.events import Event, EventReader
 from zoho_token_store.options import NearCache
+from zoho_token_store.redaction import RedactingFilter, install_redaction
 from zoho_token_store.rotation import RotationProgress
 from zoho_token_store.store import RedisTokenStore
 
@@ -35,6 +36,7 @@ __all__ = [
     "EventReader",
     "InvalidToken",
     "NearCache",
+    "RedactingFilter",
     "RedisTokenStore",
     "RefreshFailing",
     "RefreshRejected",
@@ -48,5 +50,6 @@ __all__ = [
     "TokenNotFound",
     "TokenStoreError",
     "UnsupportedSchema",
+    "install_redaction",
 ]
 __version__ = "0.1.0"

@@ -78,6 +78,8 @@ class Options:
         near_cache: True, or a :class:`NearCache`: keep tokens in the process, so that look-ups need no Redis.
         label: What this process is called in the events that it leaves behind; None for ``<host name>:<process id>``,
             made anew after a fork.
+        redact_sdk_log: Whether secrets are removed from what the SDK logs, for the whole process
+            (:func:`zoho_token_store.install_redaction`).
     """
 
     freshness_margin: float = 30.0
@@ -100,6 +102,7 @@ class Options:
     pointer_keys: Sequence[str | bytes] | str = field(default=(), repr=False)
     near_cache: bool | NearCache = False
     label: str | None = None
+    redact_sdk_log: bool = True
 
     def __post_init__(self) -> None:
         self._check_range("freshness_margin", 0, 86400)
@@ -127,6 +130,8 @@ class Options:
             raise ConfigurationError("near_cache", "must be True, False or a NearCache")
         if self.label is not None and not is_label(self.label):
             raise ConfigurationError("label", "must be 1 to 64 printable ASCII characters, or None")
+        if not isinstance(self.redact_sdk_log, bool):
+            raise ConfigurationError("redact_sdk_log", "must be True or False")
 
     def author(self) -> str:
         """Return by whom this process's events are."""

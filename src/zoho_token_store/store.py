@@ -25,6 +25,7 @@ from zoho_token_store.options import USABLE, make_options
 from zoho_token_store.parts import Parts
 from zoho_token_store.plan import plan_deletion, plan_invalidation
 from zoho_token_store.record import TokenRecord
+from zoho_token_store.redaction import install_redaction
 from zoho_token_store.rotation import RotationProgress, rotate
 from zoho_token_store.sdk import (
     Carried,
@@ -77,7 +78,10 @@ class RedisTokenStore(TokenStore):
 
     def _start(self, client: Any, namespace: str, options: dict[str, object], clock: SystemClock) -> None:
         self._clock = clock
-        self._parts = parts = Parts(client, namespace, make_options(options), clock)
+        checked = make_options(options)
+        if checked.redact_sdk_log:
+            install_redaction()
+        self._parts = parts = Parts(client, namespace, checked, clock)
         self._origin = parts.origin
         self._stats = parts.stats
         self._link = parts.link

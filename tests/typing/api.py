@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from zoho_token_store import (
     Event,
     EventReader,
     InvalidToken,
+    RedactingFilter,
     RedisTokenStore,
     RefreshFailing,
     RefreshTimeout,
@@ -28,6 +30,7 @@ from zoho_token_store import (
     TokenNotFound,
     TokenStoreError,
     UnsupportedSchema,
+    install_redaction,
 )
 
 
@@ -104,3 +107,11 @@ def catch(store: RedisTokenStore) -> None:
         assert_type(error.schema, str)
     except (StoreUnavailable, StoreClosed) as error:
         raise TokenStoreError("stop", cause=error) from error
+
+
+def log(handler: logging.Handler) -> None:
+    """Keep secrets out of logs."""
+    install_redaction()
+    install_redaction("urllib3.connectionpool", "some.other")
+    handler.addFilter(RedactingFilter())
+    install_redaction(7)  # type: ignore[arg-type]  # loggers are named

@@ -20,6 +20,7 @@ OTHERS = {
     "migrate_plaintext",
     "pointer_keys",
     "label",
+    "redact_sdk_log",
 }
 TIMES = [name for name in OPTION_NAMES if name not in OTHERS]
 
@@ -70,6 +71,7 @@ def test_only_retention_may_be_none(name: str) -> None:
         ({"refresh_window": 0}, "refresh_window", "1 to 86400"),
         ({"environment": "https://accounts.zoho.com"}, "environment", "DataCenter.Environment"),
         ({"near_cache": 100}, "near_cache", "True, False or a NearCache"),
+        ({"redact_sdk_log": None}, "redact_sdk_log", "True or False"),
         *(
             ({"label": label}, "label", "1 to 64 printable ASCII characters")
             for label in ("", "x" * 65, "é", "a\nb", "a\x1b[31m", " a", "a ", b"web-1", 7)

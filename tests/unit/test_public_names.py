@@ -20,6 +20,7 @@ NAMES = [
     "EventReader",
     "InvalidToken",
     "NearCache",
+    "RedactingFilter",
     "RedisTokenStore",
     "RefreshFailing",
     "RefreshRejected",
@@ -33,6 +34,7 @@ NAMES = [
     "TokenNotFound",
     "TokenStoreError",
     "UnsupportedSchema",
+    "install_redaction",
 ]
 NO_ERRORS = {
     "AesGcmCipher",
@@ -40,8 +42,10 @@ NO_ERRORS = {
     "Event",
     "EventReader",
     "NearCache",
+    "RedactingFilter",
     "RedisTokenStore",
     "RotationProgress",
+    "install_redaction",
 }
 METHODS = {
     "find_token": ["token"],
@@ -126,4 +130,5 @@ def test_the_defaults_are_pinned() -> None:
         "pointer_keys": (),
         "near_cache": False,
         "label": None,
+        "redact_sdk_log": True,
     }
