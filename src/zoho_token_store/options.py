@@ -63,11 +63,12 @@ class Options:
             store itself, ahead of time and in the background, so that the SDK never does.
         refresh_ahead: How long before its expiry a token is refreshed in the background, at most; never more than a
             tenth of its life, and never less than 10 (with ``refresh="managed"``, as all below).
-        request_timeout: How long one refresh may take, its calls to Zoho and their repetition together.
+        request_timeout: How long one refresh may take, its calls to Zoho and their repetition together; and Zoho's half
+            of a revocation, however the store refreshes.
         refresh_budget: How many calls to Zoho the whole fleet makes with one refresh token in ``refresh_window``.
         refresh_window: See there. Zoho gives 10 access tokens in 600 seconds.
         environment: The ``DataCenter.Environment`` of tokens with an API domain that the SDK does not know, in a
-            process without an ``Initializer``.
+            process without an ``Initializer``; for revocations, however the store refreshes.
         cipher: Seals secrets before they go to Redis, such as an ``AesGcmCipher``; None leaves them readable there.
         encrypt_identity: Whether user name, client id and redirect URL are sealed too.
         migrate_plaintext: Whether a store with a cipher takes what lies in Redis in the clear, and seals it when it
