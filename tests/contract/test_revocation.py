@@ -487,6 +487,22 @@ class TestTogether:
         assert is_deleted(own, record_id)
         wait_for(lambda: is_deleted(other, record_id))
 
+    def test_its_own_near_cache_learns_nothing_meanwhile(
+        self, place: Place, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A thread that looks the token up while Zoho is asked does not keep it beyond the deletion."""
+        record_id, own = place.log_in().get_id(), place.store(near_cache=True)
+        revoke = Accounts.revoke
+
+        def and_look_up(*args: Any) -> None:
+            revoke(*args)
+            wait_for(lambda: _is_near(own, record_id))
+
+        monkeypatch.setattr(Accounts, "revoke", and_look_up)
+        own.revoke(record_id)
+        with pytest.raises(TokenDeleted):
+            own.find_token_by_id(record_id)
+
     def test_a_kept_save_does_not_bring_it_back(self, broken: Broken, caplog: pytest.LogCaptureFixture) -> None:
         """A worker that could not reach Redis stores nothing when it can again."""
         token = broken.place.log_in()
