@@ -222,6 +222,22 @@ def test_rotation_keeps_family_window_and_place(accounts: Accounts) -> None:
         accounts.refresh(CLIENT, SECRET, token)
 
 
+def test_a_rotation_that_overlaps_leaves_the_old_one(accounts: Accounts) -> None:
+    """Each use of the old refresh token gives another new one, of one family; revoking one of them ends that one."""
+    first = refresh_token_of(accounts)
+    issued = [accounts.refresh(CLIENT, SECRET, first, rotate=True, overlaps=True) for _ in range(2)]
+    one, two = (tokens.refresh_token or "" for tokens in issued)
+    assert len({first, one, two}) == 3
+    assert {accounts.family(token) for token in (first, one, two)} == {fingerprint(first)}
+    accounts.revoke(two)
+    assert accounts.authenticate(issued[0].access_token)
+    assert accounts.authenticate(issued[1].access_token) is None
+    for token in (first, one):
+        accounts.refresh(CLIENT, SECRET, token)
+    with pytest.raises(Refused, match=r"^invalid_code$"):
+        accounts.refresh(CLIENT, SECRET, two)
+
+
 def test_access_tokens_can_be_expired_for_one_grant_or_for_all(accounts: Accounts) -> None:
     """Expiring by refresh token ends that grant's access tokens only; without one, all."""
     one, two = refresh_token_of(accounts), refresh_token_of(accounts, "bob@example.com")

@@ -315,6 +315,13 @@ def test_rotation_is_counted_as_one_grant(zoho: FakeZoho) -> None:
     assert traffic == zoho.traffic(first)
 
 
+def test_a_rotation_that_overlaps_is_a_switch(zoho: FakeZoho) -> None:
+    """Over HTTP too: the old refresh token is taken again."""
+    first = zoho.issue_refresh_token()
+    zoho.faults.set(rotate_refresh_tokens=True, rotation_overlaps=True)
+    assert len({refresh(zoho, first)[1]["refresh_token"] for _ in range(2)}) == 2
+
+
 def in_background(work: Callable[[], Any]) -> threading.Thread:
     """Run something that may fail."""
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .consent import back_to_application, consent_page, refusal_page
-from .faults import Faults
+from .faults import Faults, FaultSettings
 from .ledger import CounterName
 from .model import IssuedTokens, Refused, Throttled, fingerprint
 from .rules import Accounts
@@ -61,7 +61,7 @@ class Endpoints:
         """Answer ``POST /oauth/v2/token`` (Zoho CRM API documentation, "Generate" and "Refresh access tokens")."""
         settings = self._faults.settings
         try:
-            issued, counter, word = self._issue(request, settings.rotate_refresh_tokens)
+            issued, counter, word = self._issue(request, settings)
         except Throttled:
             answer = throttled_answer(settings.throttle_status, settings.throttle_language)
             return Outcome(answer, "throttled", "throttled")
@@ -120,7 +120,7 @@ class Endpoints:
         }[found[1]]
         return Outcome(json_answer(200, body), "crm_calls", "answered")
 
-    def _issue(self, request: Request, rotate: bool) -> tuple[IssuedTokens, CounterName, str]:
+    def _issue(self, request: Request, settings: FaultSettings) -> tuple[IssuedTokens, CounterName, str]:
         params = request.params
         client_id, secret = params.get("client_id", ""), params.get("client_secret", "")
         kind = params.get("grant_type")
@@ -130,7 +130,8 @@ class Endpoints:
             return issued, "exchanges", "exchanged"
         if kind == "refresh_token":
             refresh_token = params.get("refresh_token", "")
-            return self._accounts.refresh(client_id, secret, refresh_token, rotate=rotate), "refreshes", "refreshed"
+            rotation = {"rotate": settings.rotate_refresh_tokens, "overlaps": settings.rotation_overlaps}
+            return self._accounts.refresh(client_id, secret, refresh_token, **rotation), "refreshes", "refreshed"
         raise Refused("unsupported_grant_type")
 
     def _rejected(self, code: str) -> Outcome:

@@ -25,6 +25,7 @@ class FaultSettings:
         omit_api_domain: leave ``api_domain`` out of token answers.
         legacy_expiry: answer ``expires_in`` in milliseconds beside ``expires_in_sec``, as Zoho once did.
         rotate_refresh_tokens: give a new refresh token at each refresh and refuse the old one.
+        rotation_overlaps: then let the old one go on working beside the new one.
 
     Raises:
         ValueError: a switch with a value that it cannot have.
@@ -40,6 +41,7 @@ class FaultSettings:
     omit_api_domain: bool = False
     legacy_expiry: bool = False
     rotate_refresh_tokens: bool = False
+    rotation_overlaps: bool = False
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -128,7 +128,9 @@ class Accounts:
                 refresh = self._new_refresh(client_id, grant.user, grant.scope)
             return self._issued(self._new_access(refresh), refresh.value or None)
 
-    def refresh(self, client_id: str, client_secret: str, refresh_token: str, *, rotate: bool = False) -> IssuedTokens:
+    def refresh(
+        self, client_id: str, client_secret: str, refresh_token: str, *, rotate: bool = False, overlaps: bool = False
+    ) -> IssuedTokens:
         """Give an access token for a refresh token.
 
         Args:
@@ -136,6 +138,7 @@ class Accounts:
             client_secret: its secret.
             refresh_token: the refresh token.
             rotate: replace the refresh token by a new one and refuse the old one from now on. Zoho does not.
+            overlaps: then let the old one go on working.
 
         Raises:
             Throttled: the window of this refresh token is used up.
@@ -145,8 +148,9 @@ class Accounts:
             self._authenticated(client_id, client_secret)
             refresh = self._known_refresh(refresh_token, client_id)
             self._count_in_window(refresh)
-            access = self._new_access(refresh)
-            return self._issued(access, self._rotate(refresh) if rotate else None)
+            successor = self._rotate(refresh, overlaps) if rotate else None
+            access = self._new_access(successor or refresh)
+            return self._issued(access, successor.value if successor else None)
 
     def revoke(self, token: str) -> bool:
         """Revoke a refresh or access token; tell whether there was one."""
@@ -240,12 +244,17 @@ class Accounts:
             del self._access[refresh.live.pop(0).value]
         return access
 
-    def _rotate(self, refresh: RefreshToken) -> str:
-        del self._refresh[refresh.value]
-        refresh.value = self._draw()
-        self._refresh[refresh.value] = refresh
-        self._families[fingerprint(refresh.value)] = refresh.family
-        return refresh.value
+    def _rotate(self, refresh: RefreshToken, overlaps: bool) -> RefreshToken:
+        if overlaps:
+            new = self._new_refresh(refresh.client_id, refresh.user, refresh.scope)
+            new.family = refresh.family
+        else:
+            new = refresh
+            del self._refresh[new.value]
+            new.value = self._draw()
+            self._refresh[new.value] = new
+        self._families[fingerprint(new.value)] = new.family
+        return new
 
     def _drop(self, refresh: RefreshToken) -> None:
         del self._refresh[refresh.value]
