@@ -135,13 +135,11 @@ class SimulatedAccounts:
         owner = zoho.owners.get(call.spent)
         if owner is None or zoho.codes.get(call.spent, call.spent not in zoho.live):
             raise Rejected("invalid_code")
-        successor = None
         if call.spent in zoho.codes:
             zoho.codes[call.spent] = True
-            successor = zoho.grant(*owner)
-        elif zoho.rotating:
-            zoho.live.discard(call.spent)
-            successor = zoho.grant(*owner)
+            successor: str | None = zoho.grant(*owner)
+        else:
+            successor = zoho.rotate(call.spent)
         call.access_token = zoho.access(owner)
         zoho.got_with[call.access_token] = successor or call.spent
         world.invariants.issued(call)

@@ -32,11 +32,15 @@ class Crowd:
 
     def now(self) -> float:
         """Return the time, seconds."""
-        return (self.world.now_us - self.world._start_us) / 1e6
+        return self.seconds(self.world.now_us)
+
+    def seconds(self, moment_us: int) -> float:
+        """Return a moment as seconds since the start."""
+        return (moment_us - self.world._start_us) / 1e6
 
     def calls(self, since: float, until: float) -> int:
         """Return how many calls to Zoho were begun between two times."""
-        started = ((call.started_us - self.world._start_us) / 1e6 for call in self.world.zoho.calls)
+        started = (self.seconds(call.started_us) for call in self.world.zoho.calls)
         return sum(since <= second < until for second in started)
 
 

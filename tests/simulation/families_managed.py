@@ -123,6 +123,32 @@ def rotation(world: World) -> None:
     _recover(world, code, after=8 * zoho.life)
 
 
+def overlap(world: World) -> None:
+    """Rotate where the old refresh token goes on working: who loses a lease brings a second successor, kept aside."""
+    rng, zoho = world.rng, world.zoho
+    zoho.rotating = zoho.overlapping = True
+    _live(world, 120.0)
+    zoho.latency = 3.0
+    world.invariants.quick = False
+    world.faults.cut_off = 1.0
+    code = zoho.consent("ann", CLIENT)
+
+    def program(process: Process) -> None:  # often enough for somebody to take over
+        use(process, token("ann", code=code), 60, lambda: rng.uniform(0, 10))
+
+    for _ in range(rng.randint(2, 3)):
+        _start(world, program)
+
+    def revoke(process: Process) -> None:
+        for _ in range(6):
+            process.pause(rng.uniform(0.1, 1) * zoho.life)
+            _revoke_current(world)
+
+    world.start(_cutting(5, 2 * zoho.life), restarts=0)
+    world.start(revoke, restarts=0)
+    _recover(world, code, after=8 * zoho.life)
+
+
 def spares(world: World) -> None:
     """Let two logins of one user cross, and revoke what has become current: the other one is worth something yet."""
     rng, zoho = world.rng, world.zoho
@@ -136,9 +162,7 @@ def spares(world: World) -> None:
 
     def revoke(process: Process) -> None:
         process.pause(20 + spread(world, 2 * zoho.life))
-        for record in State(world.memory).records.values():
-            if record.spares:
-                zoho.revoke(record.refresh_token or "")
+        _revoke_current(world)
 
     world.start(revoke, restarts=0)
     _recover(world, codes[0], after=6 * zoho.life)
@@ -213,19 +237,7 @@ def cut_off(world: World) -> None:
     code = zoho.consent("ann", CLIENT)
     for _ in range(rng.randint(2, 4)):
         _start(world, sdk_worker(lambda: token("ann", code=code), rng.randint(5, 12), zoho.life / 3))
-
-    def cut(process: Process) -> None:
-        for _ in range(rng.randint(1, 3)):
-            process.pause(spread(world, zoho.life))
-            _meet_a_call(world, process)
-            length = rng.choice((2.0, 6.0, 20.0)) * rng.random()
-            at_zoho = {call.process for call in world.zoho.calls if not call.ended_us}
-            for other in world.processes:
-                if other.name in at_zoho or rng.random() < 0.3:
-                    world.note(other.name, f"cut off for {length:.1f} s")
-                    other.cut_off_until_us = world.now_us + int(length * 1e6)
-
-    world.start(cut, restarts=0)
+    world.start(_cutting(rng.randint(1, 3), zoho.life), restarts=0)
     _recover(world, code, after=5 * zoho.life)
 
 
@@ -374,6 +386,31 @@ def _rejecting(make: Callable[[], Any], rounds: int, longest_pause: float) -> Pr
     return program
 
 
+def _cutting(times: int, longest_pause: float) -> Program:
+    """Return the program of somebody who cuts whoever is at Zoho off from Redis, and others by chance."""
+
+    def program(process: Process) -> None:
+        world = process.world
+        for _ in range(times):
+            process.pause(spread(world, longest_pause))
+            _meet_a_call(world, process)
+            length = world.rng.choice((2.0, 6.0, 20.0)) * world.rng.random()
+            at_zoho = {call.process for call in world.zoho.calls if not call.ended_us}
+            for other in world.processes:
+                if other.name in at_zoho or world.rng.random() < 0.3:
+                    world.note(other.name, f"cut off for {length:.1f} s")
+                    other.cut_off_until_us = world.now_us + int(length * 1e6)
+
+    return program
+
+
+def _revoke_current(world: World) -> None:
+    """Revoke the current refresh token of each record that has another."""
+    for record in State(world.memory).records.values():
+        if record.spares:
+            world.zoho.revoke(record.refresh_token or "")
+
+
 def _meet_a_call(world: World, process: Process) -> None:
     """Wait until somebody is at Zoho, for a while at most."""
     process.pause(world.zoho.life, lambda: any(not call.ended_us for call in world.zoho.calls))
@@ -392,6 +429,7 @@ def _recover(world: World, code: str, after: float, secret: str = SECRET) -> Non
     def program(process: Process) -> None:
         world.faults.calm()
         world.zoho.down = world.zoho.throttled = False
+        world.zoho.secret = secret  # whoever was to change it may have been killed before
         world.zoho.latency = min(world.zoho.latency, 0.3)
         state = State(world.memory)
         record = state.records.get(state.pointers.get(pointer("grant", code), ""))
@@ -411,8 +449,8 @@ def _recover(world: World, code: str, after: float, secret: str = SECRET) -> Non
 MANAGED: dict[str, Callable[[World], None]] = {
     f"managed_{family.__name__}": family
     for family in (
-        boot, ahead, outage, throttled, refused, rotation, spares, changes, slow, cut_off, many, leavers, secret, mixed,
-        threads,
+        boot, ahead, outage, throttled, refused, rotation, overlap, spares, changes, slow, cut_off, many, leavers,
+        secret, mixed, threads,
     )
 }  # fmt: skip
 """Families of schedules by name."""

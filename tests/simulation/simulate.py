@@ -6,6 +6,9 @@ To see one: `PYTHONPATH=src:tests python -m simulation.simulate boot-lossy-7`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 from simulation.families_managed import MANAGED
@@ -79,6 +82,23 @@ def simulate_many(family: str, faults: str, numbers: range) -> int:
             simulate(name, traced=True)
             raise
     return round_trips
+
+
+def simulate_side_by_side(kinds: Iterable[tuple[str, str]], numbers: range) -> int:
+    """Run many schedules of several kinds on all processors.
+
+    Returns:
+        How many round trips to Redis they took.
+
+    Raises:
+        AssertionError: An invariant is broken; with the first broken schedule of each kind.
+    """
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        runs = [pool.submit(simulate_many, family, faults, numbers) for family, faults in kinds]
+        failures = [str(failure) for failure in (run.exception() for run in runs) if failure]
+    if failures:
+        raise AssertionError("\n\n".join(failures))
+    return sum(run.result() for run in runs)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
 
 import pytest
 
-from simulation.simulate import FAULTS, simulate, simulate_many
+from simulation.simulate import FAULTS, simulate, simulate_many, simulate_side_by_side
 from simulation.workloads import FAMILIES
 
 START = int(os.environ.get("SIMULATION_START", "0"))
@@ -32,9 +30,7 @@ def test_no_schedule_breaks_an_invariant(family: str, faults: str) -> None:
 def test_no_schedule_of_a_long_run_breaks_an_invariant() -> None:
     """The same with many more schedules, on all processors."""
     numbers = range(START, START + (SCHEDULES or 500))
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        runs = [pool.submit(simulate_many, family, faults, numbers) for family, faults in KINDS]
-        assert sum(run.result() for run in runs) > 0
+    assert simulate_side_by_side(KINDS, numbers) > 0
 
 
 def test_a_boot_costs_one_exchange_and_each_expiry_one_refresh() -> None:

@@ -69,6 +69,7 @@ class Zoho:
     Attributes:
         world: Time, chance and faults.
         rotating: Whether a refresh gives a new refresh token and ends the old one.
+        overlapping: Whether the old one goes on working then.
         life: Of an access token, seconds.
         latency: Longest answer time, seconds.
         down: Whether every request is answered with an error.
@@ -78,6 +79,7 @@ class Zoho:
 
     world: World
     rotating: bool = False
+    overlapping: bool = False
     life: float = 60.0
     latency: float = 0.3
     down: bool = False
@@ -109,6 +111,14 @@ class Zoho:
         self.live.difference_update(refresh_tokens)
         self.revoked.update(refresh_tokens)
 
+    def rotate(self, spent: str) -> str | None:
+        """Return the successor of a refresh token that was spent; None where they do not rotate."""
+        if not self.rotating:
+            return None
+        if not self.overlapping:
+            self.live.discard(spent)
+        return self.grant(*self.owners[spent])
+
     def access(self, owner: Owner) -> str:
         """Return a new access token."""
         token = self._name("access", owner)
@@ -129,12 +139,7 @@ class Zoho:
         call = self._begin(process, refresh_token)
         if call.spent not in self.live:
             raise ZohoError("invalid_code")
-        owner = self.owners[call.spent]
-        successor = None
-        if self.rotating:
-            self.live.discard(call.spent)
-            successor = self.grant(*owner)
-        return self._end(process, call, owner, successor)
+        return self._end(process, call, self.owners[call.spent], self.rotate(call.spent))
 
     def user_of(self, process: Process, access_token: str) -> str:
         """Return whose access token it is, as the SDK asks CRM for it."""
