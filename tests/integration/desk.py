@@ -21,7 +21,7 @@ from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from integration.observer import Observer, View
-from integration.replies import Failure, Loop, Reply, Watch, attempt
+from integration.replies import Loop, Reply, attempt
 from zoho_token_store import RedisTokenStore, link, repository
 
 RESOURCES = "ZOHO_TOKEN_STORE_TEST_RESOURCES"
@@ -67,7 +67,6 @@ class Desk:
         self._opened = ("", "")
         self._threads: list[threading.Thread] = []
         self._replies: list[Reply] = []
-        self._watching = threading.Event()
         self._log = LogLines()
         logging.getLogger("zoho_token_store").addHandler(self._log)
 
@@ -136,39 +135,6 @@ class Desk:
         assert answer.get_status_code() == 200, answer.get_status_code()
         return str(answer.get_object().get_org()[0].get_zgid())
 
-    def watch(self, pause: float = 0.02) -> None:
-        """Get the access token again and again, in a thread of its own, until `watched`.
-
-        Args:
-            pause: Seconds between two looks.
-        """
-        self._watching.set()
-        self.start_threads(1, "_watch", pause)
-
-    def watched(self) -> Watch:
-        """End what `watch` began, and return what it has seen."""
-        self._watching.clear()
-        (reply,) = self.join_threads()
-        assert reply.failure is None, reply.failure
-        watch: Watch = reply.value
-        return watch
-
-    def _watch(self, pause: float) -> Watch:
-        looks, slowest = 0, 0.0
-        failures: list[Failure] = []
-        tokens: list[str] = []
-        ends = False
-        while not ends:
-            ends = not self._watching.is_set()  # before the last look, so that it sees what is there at the end
-            reply = attempt(self.get_token)
-            looks, slowest = looks + 1, max(slowest, reply.seconds)
-            if reply.failure:
-                failures.append(reply.failure)
-            elif tokens[-1:] != [reply.value]:
-                tokens.append(reply.value)
-            time.sleep(pause)
-        return Watch(looks, failures, slowest, tokens)
-
     def warm(self, *record_ids: str) -> None:
         """Look ids up until the near cache answers."""
         for record_id in record_ids:
@@ -189,8 +155,21 @@ class Desk:
             lambda record_id: str(self.store.find_token_by_id(record_id).get_access_token()), record_ids, pause
         )
 
+    def watch(self, record_id: str, pause: float = 0.02) -> None:
+        """Get the access token as the SDK does, again and again, in a thread of its own, until `observed`.
+
+        Args:
+            record_id: Of the token with which this worker was booted.
+            pause: Seconds between two looks.
+        """
+        self._observer = Observer(lambda _: self.get_token(), [record_id], pause)
+
+    def sees(self, record_id: str) -> str | None:
+        """Return what the last look of `observe` or `watch` has brought."""
+        return self._observer.latest(record_id)
+
     def observed(self) -> View:
-        """End what `observe` began, and return what it has seen."""
+        """End what `observe` or `watch` began, and return what it has seen."""
         return self._observer.stop()
 
     def follow(self, record_id: str, access_token: str) -> dict[str, int]:

@@ -35,11 +35,18 @@ class View(NamedTuple):
         looks: How many there were.
         slow: Begin and duration of those that took longer than `SLOW`.
         runs: By id, in order.
+        errors: The words of the first error of each class.
     """
 
     looks: int
     slow: list[tuple[float, float]]
     runs: dict[str, list[Run]]
+    errors: dict[str, str]
+
+    @property
+    def slowest(self) -> float:
+        """How long the slowest look took, seconds; 0 if none was slow."""
+        return max((seconds for _, seconds in self.slow), default=0.0)
 
     def outcomes(self, record_id: str) -> list[str]:
         """Return what came of looking an id up, in order, without repetitions in a row."""
@@ -58,7 +65,7 @@ class Observer:
     """Looks ids up in turn, in a thread of its own, until `stop`.
 
     Args:
-        look: Returns an access token.
+        look: Returns the access token of an id.
         ids: Which.
         pause: Seconds between two rounds.
     """
@@ -70,15 +77,21 @@ class Observer:
         self._looks = 0
         self._slow: list[tuple[float, float]] = []
         self._runs: dict[str, list[Run]] = {record_id: [] for record_id in ids}
+        self._errors: dict[str, str] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def latest(self, record_id: str) -> str | None:
+        """Return what the last look at an id has brought; None before the first."""
+        runs = self._runs[record_id]
+        return runs[-1].outcome if runs else None
 
     def stop(self) -> View:
         """End the thread, and return what it has seen."""
         self._stopped.set()
         self._thread.join()
-        return View(self._looks, self._slow, self._runs)
+        return View(self._looks, self._slow, self._runs, self._errors)
 
     def _run(self) -> None:
         ends = False
@@ -97,6 +110,7 @@ class Observer:
             outcome = self._look(record_id)
         except Exception as error:
             outcome = type(error).__name__
+            self._errors.setdefault(outcome, str(error))
         ended = time.monotonic()
         self._looks += 1
         if ended - began > SLOW:

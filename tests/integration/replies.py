@@ -52,22 +52,6 @@ class Loop(NamedTuple):
     slowest: float
 
 
-class Watch(NamedTuple):
-    """What a thread that gets its token again and again has seen.
-
-    Attributes:
-        looks: How often it asked.
-        failures: Those that went wrong.
-        slowest: Longest look, seconds.
-        tokens: The access tokens, in order; as often as another than the one before came.
-    """
-
-    looks: int
-    failures: list[Failure]
-    slowest: float
-    tokens: list[str]
-
-
 def attempt(work: Callable[..., Any], *args: Any, **options: Any) -> Reply:
     """Carry out something; nothing escapes."""
     started = time.monotonic()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from integration.fleet import Worker, attempt_all, do_all, start_all, value_of, wait_until
-from integration.replies import Watch
+from integration.history import check_history, log_out
+from integration.observer import View
 from integration.site import Site
 
 Start = Callable[[int], list[Worker]]
@@ -64,14 +65,17 @@ def test_killed_while_it_refreshes_ahead(site: Site, start_workers: Start) -> No
     old = site.due(record_id)
     assert winner.do("get_token") == old
     wait_until(lambda: asked(site), "the winner is at Zoho")
-    do_all(others, "watch")
+    do_all(others, "watch", record_id)
     site.zoho.faults.clear()
     winner.end(signal.SIGKILL)
     wait_until(lambda: site.access_token(record_id) != old, "there is another token", 4)
-    watches: list[Watch] = do_all(others, "watched")
-    assert [watch.failures for watch in watches] == [[]] * OTHERS
-    assert {tuple(watch.tokens) for watch in watches} == {(old, site.access_token(record_id))}
-    assert max(watch.slowest for watch in watches) < 0.5
+    wait_until(lambda: old not in do_all(others, "sees", record_id), "it is taken up")
+    new = site.access_token(record_id)
+    deleted = log_out(others[0], record_id)
+    views: list[View] = do_all(others, "observed")
+    check_history(site, views, record_id, [old, new], deleted)
+    assert {tuple(view.outcomes(record_id)) for view in views} == {(old, new, "TokenDeleted")}
+    assert max(view.slowest for view in views) < 0.5
     assert site.zoho.counters.refreshes == 2
 
 

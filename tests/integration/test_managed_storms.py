@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from integration.fleet import Worker, do_all, start_all, value_of, wait_until
-from integration.replies import Watch
+from integration.history import check_history, log_out
+from integration.observer import View
 from integration.site import Site
 from zoho_token_store.testing import FakeZoho
 
@@ -17,10 +18,16 @@ Start = Callable[[int], list[Worker]]
 ORG = "60000000001"
 
 
-def in_order(watch: Watch, tokens: Sequence[str]) -> bool:
-    """Return whether a thread saw these tokens in this order: some may be missing, and none comes back."""
-    left = iter(tokens)
-    return all(token in left for token in watch.tokens)
+def through_expiries(site: Site, record_id: str, count: int) -> list[str]:
+    """Let a token end so often, foreseen and not in turns, under workers that watch it; return all that there were."""
+    tokens = []
+    for expiry in range(1, count + 1):
+        tokens.append(site.due(record_id) if expiry % 2 else site.access_token(record_id))
+        if expiry % 2 == 0:
+            site.expire(record_id)
+        wait_until(lambda old=tokens[-1]: site.access_token(record_id) not in (None, old), "there is another token")
+        assert site.zoho.counters.refreshes == expiry, "one refresh for each"
+    return [*tokens, site.access_token(record_id)]
 
 
 def test_expiries_that_nobody_waits_for(site: Site, start_workers: Start) -> None:
@@ -31,19 +38,20 @@ def test_expiries_that_nobody_waits_for(site: Site, start_workers: Start) -> Non
     do_all(workers, "boot", site.zoho.url, id=record_id)
     site.zoho.faults.set(latency=1.0)
     tokens = []
-    do_all(workers, "watch")
+    do_all(workers, "watch", record_id)
     for expiry in range(1, 5):
         tokens.append(site.due(record_id))
         wait_until(lambda old=tokens[-1]: site.access_token(record_id) != old, "there is another token")
         assert site.zoho.counters.refreshes == expiry
     tokens.append(site.access_token(record_id))
-    watches: list[Watch] = do_all(workers, "watched")
-    assert [failure for watch in watches for failure in watch.failures] == []
-    assert [watch.tokens for watch in watches if not in_order(watch, tokens)] == []
-    assert {len(watch.tokens) for watch in watches} == {len(tokens)}, "every new token was taken up"
-    assert max(watch.slowest for watch in watches) < 1.0
+    wait_until(lambda: set(do_all(workers, "sees", record_id)) == {tokens[-1]}, "it is taken up")
+    deleted = log_out(workers[0], record_id)
+    views: list[View] = do_all(workers, "observed")
+    check_history(site, views, record_id, tokens, deleted)
+    assert {len(view.outcomes(record_id)) for view in views} == {len(tokens) + 1}, "every new token was taken up"
+    assert max(view.slowest for view in views) < 1.0
     assert sum(stats["waits"] for stats in do_all(workers, "ask", "stats")) == 0
-    assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (4, 1)
+    assert site.zoho.counters.refreshes == 4
 
 
 @pytest.mark.parametrize("kind", ["grant_token", "refresh_token"])
@@ -63,7 +71,7 @@ def test_boot_of_a_fleet(site: Site, start_workers: Start, kind: str) -> None:
 
 
 def test_threads_at_one_expiry(site: Site, start_workers: Start) -> None:
-    """200 threads over 8 processes come when the token is gone: one call, and all have its token."""
+    """200 threads over 8 processes come when the token is gone: one call, all have its token; after a logout none."""
     record_id = site.log_in()
     workers = start_workers(8)
     site.open(workers, refresh="managed")
@@ -76,6 +84,9 @@ def test_threads_at_one_expiry(site: Site, start_workers: Start) -> None:
     assert {value_of(reply) for reply in replies} == {site.access_token(record_id)}
     assert max(reply.seconds for reply in replies) < 3
     assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (1, 1)
+    workers[0].do("delete_now", record_id)
+    replies = [reply for replies in do_all(workers, "in_threads", 25, "get_token") for reply in replies]
+    assert {reply.failure and reply.failure.kind for reply in replies} == {"TokenDeleted"}
 
 
 def test_a_token_that_crm_rejects(site: Site, start_workers: Start) -> None:
@@ -85,9 +96,14 @@ def test_a_token_that_crm_rejects(site: Site, start_workers: Start) -> None:
     site.open(workers, refresh="managed")
     do_all(workers, "boot", site.zoho.url, id=record_id)
     assert do_all(workers, "call_safely") == [ORG] * len(workers)
+    old = site.access_token(record_id)
+    do_all(workers, "watch", record_id)
     site.zoho.expire_access_tokens()
     replies = [reply for replies in do_all(workers, "in_threads", 4, "call_safely") for reply in replies]
     assert {value_of(reply) for reply in replies} == {ORG}
+    new = site.access_token(record_id)
+    deleted = log_out(workers[0], record_id)
+    check_history(site, do_all(workers, "observed"), record_id, [old, new], deleted)
     assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (1, 1)
     assert site.zoho.counters.crm_rejected <= len(replies), "each was rejected once at most"
 
@@ -100,17 +116,11 @@ def test_a_fleet_that_is_half_way_to_it(site: Site, start_workers: Start) -> Non
     site.open(workers[4:], refresh="managed")
     do_all(workers, "boot", site.zoho.url, id=record_id)
     site.zoho.faults.set(latency=0.2)
-    do_all(workers, "watch")
-    for expiry in range(1, 5):
-        old = site.due(record_id) if expiry % 2 else site.access_token(record_id)
-        if expiry % 2 == 0:
-            site.expire(record_id)
-        wait_until(lambda old=old: site.access_token(record_id) not in (None, old), "there is another token")
-        assert site.zoho.counters.refreshes == expiry
-    watches: list[Watch] = do_all(workers, "watched")
-    assert [failure for watch in watches for failure in watch.failures] == []
-    assert {watch.tokens[-1] for watch in watches} == {site.access_token(record_id)}
-    assert site.zoho.max_in_flight() == 1
+    do_all(workers, "watch", record_id)
+    tokens = through_expiries(site, record_id, 4)
+    wait_until(lambda: set(do_all(workers, "sees", record_id)) == {tokens[-1]}, "it is taken up")
+    deleted = log_out(workers[0], record_id)
+    check_history(site, do_all(workers, "observed"), record_id, tokens, deleted)
 
 
 def test_two_data_centres(site: Site, start_workers: Start) -> None:
@@ -141,23 +151,13 @@ def test_refresh_tokens_that_rotate(site: Site, start_workers: Start) -> None:
     site.open(workers, refresh="managed")
     do_all(workers, "boot", site.zoho.url, id=record_id)
     site.zoho.faults.set(rotate_refresh_tokens=True, latency=0.1)
-    do_all(workers, "watch")
-    tokens = []
-    for expiry in range(1, 7):
-        if expiry % 2:
-            tokens.append(site.due(record_id))
-        else:
-            tokens.append(site.access_token(record_id))
-            site.expire(record_id)
-        wait_until(lambda old=tokens[-1]: site.access_token(record_id) not in (None, old), "there is another token")
-        assert (site.zoho.counters.refreshes, site.zoho.counters.rejected) == (expiry, 0)
-    tokens.append(site.access_token(record_id))
-    watches: list[Watch] = do_all(workers, "watched")
-    assert [failure for watch in watches for failure in watch.failures] == []
-    assert [watch.tokens for watch in watches if not in_order(watch, tokens)] == []
-    assert site.zoho.max_in_flight() == 1
+    do_all(workers, "watch", record_id)
+    tokens = through_expiries(site, record_id, 6)
+    assert site.zoho.counters.rejected == 0
     with site.store() as store:
         site.zoho.issue_access_token(store.get(record_id).get_refresh_token())  # refuses any but the newest
+    deleted = log_out(workers[0], record_id)
+    check_history(site, do_all(workers, "observed"), record_id, tokens, deleted)
 
 
 def test_clocks_that_differ(site: Site, start_workers: Start) -> None:
