@@ -70,13 +70,18 @@ class Worker:
         """Send a signal."""
         os.kill(self.pid, number)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return _exists(self.pid)
+
     def end(self, number: int | None = None) -> None:
         """Return when the process is gone: killed by a signal, or without one at the end of its commands."""
         if number is None:
             self._connection.close()
         else:
             self.signal(number)
-        wait_until(lambda: not _exists(self.pid), "the worker is gone")
+        wait_until(lambda: not self.alive, "the worker is gone")
 
     def dispose(self) -> None:
         """End the process, stopped or not; it may be gone already."""

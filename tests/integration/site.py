@@ -94,6 +94,11 @@ class Site(NamedTuple):
             found: str | None = store.get(record_id).get_access_token()
         return found
 
+    def refresh_token(self, record_id: str) -> str:
+        """Return the refresh token that is current."""
+        with self.store() as store:
+            return str(store.get(record_id).get_refresh_token())
+
     def lease(self, name: str) -> dict[str, str]:
         """Return the lease on a record or a credential as it is stored."""
         with self.server.client(decode_responses=True) as client:

@@ -56,6 +56,25 @@ def test_killed_winner(site: Site, start_workers: Start, heard: bool) -> None:
     assert sum(seen["takeovers"] for seen in stats) == sum(seen["refreshes"] for seen in stats) == 1
 
 
+def test_killed_between_answer_and_save(site: Site, start_workers: Start) -> None:
+    """SIGKILL when Zoho has answered and nothing is stored: another refreshes within 4 s, for all."""
+    record_id = site.log_in(life=3600)
+    winner, *others = workers = start_workers(1 + OTHERS)
+    boot(site, workers, record_id)
+    old = site.access_token(record_id)
+    site.expire(record_id)
+    winner.do("die_at_save")
+    winner.start("get_token")
+    wait_until(lambda: not winner.alive, "the winner has died")
+    died = time.monotonic()
+    assert (site.zoho.counters.refreshes, site.access_token(record_id)) == (1, None)
+    tokens = set(do_all(others, "get_token"))
+    assert time.monotonic() - died < 4
+    assert tokens == {site.access_token(record_id)} != {old}
+    assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (2, 1)
+    assert do_all(others, "call") == [ORG] * OTHERS
+
+
 def test_killed_while_it_refreshes_ahead(site: Site, start_workers: Start) -> None:
     """Nobody notices that the winner of a refresh in the background has died; another does it before the token ends."""
     record_id = site.log_in(life=3600)
@@ -145,6 +164,37 @@ def test_stopped_winner_has_the_only_refresh_token(site: Site, start_workers: St
     assert len(set(do_all(workers, "get_token"))) == 1
     assert do_all(workers, "call") == [ORG] * len(workers)
     assert (site.zoho.counters.refreshes, site.zoho.counters.rejected) == (2, 1)
+
+
+def test_stopped_winner_brings_a_second_refresh_token(site: Site, start_workers: Start) -> None:
+    """Where the old one goes on working two have a new one: that of the newer lease is current, then the other."""
+    record_id = site.log_in()
+    winner, *others = workers = start_workers(1 + OTHERS)
+    boot(site, workers, record_id, lease_ttl=1.0)
+    site.expire(record_id)
+    site.zoho.faults.set(rotate_refresh_tokens=True, rotation_overlaps=True, hang=True)
+    winner.start("get_token")
+    wait_until(lambda: asked(site), "the winner is at Zoho")
+    winner.signal(signal.SIGSTOP)
+    site.zoho.faults.set(hang=False)
+    wait_until(lambda: site.zoho.counters.refreshes == 1, "the winner's answer is under way")
+    (token,) = set(do_all(others, "get_token"))
+    current = site.refresh_token(record_id)
+    winner.signal(signal.SIGCONT)
+    value_of(winner.finish())
+    assert winner.do("ask", "stats")["late_saves"] == 1
+    assert (site.access_token(record_id), site.refresh_token(record_id)) == (token, current)
+    assert set(do_all(workers, "get_token")) == {token}
+    # The current one is worth nothing any more: before the fleet gives up it tries the other, which then is current.
+    site.zoho.faults.clear()
+    site.zoho.accounts.revoke(current)
+    site.expire(record_id)
+    assert set(do_all(workers, "get_token")) == {site.access_token(record_id)}
+    assert (site.zoho.counters.refreshes, site.zoho.counters.rejected, site.zoho.max_in_flight()) == (3, 1, 1)
+    site.expire(record_id)
+    do_all(workers, "get_token")
+    assert (site.zoho.counters.refreshes, site.zoho.counters.rejected) == (4, 1)
+    assert do_all(workers, "call") == [ORG] * len(workers)
 
 
 def test_a_process_that_ends_while_it_refreshes(site: Site, start_workers: Start) -> None:

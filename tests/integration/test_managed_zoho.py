@@ -93,7 +93,7 @@ def test_answers_that_bring_nothing(site: Site, start_workers: Start, kind: Any,
 def test_zoho_throttles(site: Site, start_workers: Start, language: str, status: int) -> None:
     """Nobody notices while the token lasts; then all are told when to come again. One call in all."""
     record_id = site.log_in(life=3600)
-    refresh_token = _refresh_token(site, record_id)
+    refresh_token = site.refresh_token(record_id)
     for _ in range(10):
         site.zoho.accounts.refresh(site.zoho.client_id, site.zoho.client_secret, refresh_token)
     site.zoho.faults.set(throttle_language=language, throttle_status=status)
@@ -110,8 +110,3 @@ def test_zoho_throttles(site: Site, start_workers: Start, language: str, status:
         assert reply.failure.data["retry_at"] == pytest.approx(time.time() + 60, abs=5)
     assert (site.zoho.counters.throttled, site.zoho.counters.rejected) == (1, 0)
     assert len(site.zoho.requests) == 1
-
-
-def _refresh_token(site: Site, record_id: str) -> str:
-    with site.store() as store:
-        return str(store.get(record_id).get_refresh_token())
