@@ -15,11 +15,13 @@ from zohocrmsdk.src.com.zoho.crm.api.dc import EUDataCenter
 from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
+from zohocrmsdk.src.com.zoho.crm.api.request_proxy import RequestProxy
 
 from contract.aging import Aging
 from contract.tokens import by_user, make_token, refreshed, seconds_left, user_of
 from proxy import FaultyProxy
 from servers import WITH_ACL, Backend, Server, ServerPool, find_binaries, newest_binary
+from web_server import forward, serving
 from zoho_token_store import (
     RedisTokenStore,
     RefreshFailing,
@@ -710,6 +712,37 @@ class TestDataCentres:
         started = time.monotonic()
         assert place.accepts(place.store().find_token_by_id(id))
         assert time.monotonic() - started < 2
+
+
+class TestProxy:
+    """The proxy that the SDK was initialised with."""
+
+    def test_it_is_used_for_all_that_the_store_asks(self, place: Place, tmp_path: Any, wait_for: WaitFor) -> None:
+        """An exchange, the look-up of the user, a refresh that a caller waits for, and one in the background."""
+        with serving(forward) as proxy, serving(forward) as switched:
+            store, token = place.store(environment=None), place.token(grant=place.zoho.issue_grant_code())
+            environment = environment_of(place.zoho)
+            login = RequestProxy("127.0.0.1", proxy.server_port, "ada", "pass-word")
+            Initializer.initialize(environment, token, store, resource_path=str(tmp_path), proxy=login)
+            id = Initializer.initializer.token.get_id()
+            asked = len(proxy.seen)
+            assert asked == len(place.zoho.requests) > 1
+            assert {headers["Proxy-Authorization"] for _, _, headers, _ in proxy.seen} == {"Basic YWRhOnBhc3Mtd29yZA=="}
+            store.invalidate_access_token(id)
+            assert place.accepts(store.find_token_by_id(id))
+            assert len(proxy.seen) == asked + 1
+            place.age(id, 60)
+            store.find_token_by_id(id)
+            wait_for(lambda: len(proxy.seen) == asked + 2)
+
+            def with_another() -> None:
+                Initializer.switch_user(environment, token, proxy=RequestProxy("127.0.0.1", switched.server_port))
+                store.invalidate_access_token(id)
+                store.find_token_by_id(id)
+
+            in_background(with_another).result(10)
+            assert (len(switched.seen), len(proxy.seen)) == (1, asked + 2)
+            assert len(place.zoho.requests) == asked + 3, "nothing went past a proxy"
 
 
 class TestRecords:

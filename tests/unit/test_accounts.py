@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import email.utils
-import http.client
 import json
 import os
-import select
 import shutil
 import socket
 import ssl
@@ -16,14 +14,15 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
 
+from web_server import Reply, WebServer, answer, forward, serving
 from zoho_token_store import accounts as accounts_module
 from zoho_token_store import site as site_module
 from zoho_token_store import timely
@@ -53,8 +52,6 @@ THROTTLED = {
     "zh": {"error": "拒绝访问", "error_description": "您已连续提出过多请求，请稍后再试。", "status": "failure"},
 }
 
-Reply = Callable[[BaseHTTPRequestHandler], None]
-
 
 class Clock(SystemClock):
     """The machine's, ahead by as much as a test wants."""
@@ -66,80 +63,11 @@ class Clock(SystemClock):
         return super().monotonic() + self.ahead
 
 
-class Server(ThreadingHTTPServer):
-    """Answers all requests in one way, keeps connections open and counts them, and remembers what it was sent."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, reply: Reply, context: ssl.SSLContext | None = None) -> None:
-        self.accepted = 0
-        self.seen: list[tuple[str, str, Any, str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-                outer.seen.append((self.command, self.path, self.headers, body))
-                reply(self)
-
-            do_GET = do_CONNECT = do_POST
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.context = context
-
-    def get_request(self) -> tuple[Any, Any]:
-        connection, address = super().get_request()
-        self.accepted += 1
-        return (self.context.wrap_socket(connection, server_side=True) if self.context else connection), address
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # clients that leave are what these tests are about
-
-    @property
-    def url(self) -> str:
-        return f"http{'s' if self.context else ''}://127.0.0.1:{self.server_port}"
-
-    @property
-    def forms(self) -> list[dict[str, str]]:
-        return [dict(parse_qsl(body, keep_blank_values=True)) for _, _, _, body in self.seen]
-
-
-def answer(status: int, body: object, **headers: str) -> Reply:
-    """Return a way to answer: JSON of an object, or bytes as they are."""
-    data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
-
-    def reply(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **headers}.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(data)
-
-    return reply
-
-
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
+def serve() -> Iterator[Callable[..., WebServer]]:
     """Start servers."""
-    servers: list[Server] = []
-
-    def start(reply: Reply, context: ssl.SSLContext | None = None) -> Server:
-        server = Server(reply, context)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return server
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as stack:
+        yield lambda *how: stack.enter_context(serving(*how))
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +106,7 @@ def known(zoho: FakeZoho, **fields: Any) -> Credentials:
     return Credentials(zoho.client_id, zoho.client_secret)._replace(**fields)
 
 
-def asked(accounts: Accounts, server: Server, **fields: Any) -> Granted | AccountsError:
+def asked(accounts: Accounts, server: WebServer, **fields: Any) -> Granted | AccountsError:
     """Refresh at a server; return what came of it, and see that no secret is in it."""
     try:
         return accounts.refresh(site(server.url, **fields), SECRETS, IN_TIME)
@@ -201,7 +129,7 @@ def assert_tells_nothing(error: BaseException) -> None:
 # What is sent
 
 
-def test_a_refresh_sends_what_the_sdk_sends(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_a_refresh_sends_what_the_sdk_sends(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """The same form, to the token endpoint itself."""
     server = serve(answer(200, {"access_token": "access-word"}))
     assert asked(accounts, server) == Granted("access-word")
@@ -219,7 +147,7 @@ def test_a_refresh_sends_what_the_sdk_sends(accounts: Accounts, serve: Callable[
     ]
 
 
-def test_an_exchange_sends_what_the_sdk_sends(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_an_exchange_sends_what_the_sdk_sends(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """A redirect URL goes along if there is one; no field is ever sent as None."""
     server = serve(answer(200, {"access_token": "access-word"}))
     accounts.exchange(site(server.url), SECRETS, IN_TIME)
@@ -234,7 +162,7 @@ def test_an_exchange_sends_what_the_sdk_sends(accounts: Accounts, serve: Callabl
 
 
 def test_neither_netrc_nor_cookies_are_sent(
-    accounts: Accounts, serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    accounts: Accounts, serve: Callable[..., WebServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``requests`` would put the first in the place of CRM's header, and keep the second."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login ada password pass-word\n")
@@ -302,14 +230,14 @@ def test_the_older_form_of_an_expiry(accounts: Accounts, zoho: FakeZoho) -> None
     ],
 )  # fmt: skip
 def test_a_life_is_what_can_be_one(
-    accounts: Accounts, serve: Callable[..., Server], expiry: dict[str, Any], life: float | None
+    accounts: Accounts, serve: Callable[..., WebServer], expiry: dict[str, Any], life: float | None
 ) -> None:
     """Garbage is as if nothing had been said: the token is good all the same."""
     granted = asked(accounts, serve(answer(200, {"access_token": "access-word", **expiry})))
     assert granted == Granted("access-word", life)
 
 
-def test_fields_that_are_no_text_are_not_there(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_fields_that_are_no_text_are_not_there(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """What cannot go into a header or a URL does not come out of an answer."""
     odd = {"access_token": "access-word", "refresh_token": 7, "api_domain": "http://x\ny"}
     assert asked(accounts, serve(answer(200, odd))) == Granted("access-word")
@@ -346,7 +274,7 @@ def test_permanent_refusals(accounts: Accounts, zoho: FakeZoho, fields: dict[str
 
 
 @pytest.mark.parametrize("code", sorted(PERMANENT))
-def test_codes_that_are_permanent(accounts: Accounts, serve: Callable[..., Server], code: str) -> None:
+def test_codes_that_are_permanent(accounts: Accounts, serve: Callable[..., WebServer], code: str) -> None:
     """Each one, in that exact form."""
     refused = asked(accounts, serve(answer(400, {"error": code, "error_description": "answer-word"})))
     assert isinstance(refused, Rejected)
@@ -367,7 +295,7 @@ def test_the_throttle_in_any_language(accounts: Accounts, status: int, language:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
-def test_the_throttle_in_any_encoding(accounts: Accounts, serve: Callable[..., Server], encoding: str) -> None:
+def test_the_throttle_in_any_encoding(accounts: Accounts, serve: Callable[..., WebServer], encoding: str) -> None:
     """What cannot be decoded is text too, and text is not a code."""
     body = json.dumps(THROTTLED["zh"], ensure_ascii=False).encode(encoding)
     assert isinstance(asked(accounts, serve(answer(400, body))), Throttled)
@@ -375,7 +303,7 @@ def test_the_throttle_in_any_encoding(accounts: Accounts, serve: Callable[..., S
 
 @pytest.mark.parametrize("error", ["Access Denied", "Zugriff verweigert", "INVALID_CODE", "invalid code", "Invalid"])
 def test_what_is_not_in_the_form_of_a_code_is_the_throttle(
-    accounts: Accounts, serve: Callable[..., Server], error: str
+    accounts: Accounts, serve: Callable[..., WebServer], error: str
 ) -> None:
     """By the form, not by English words."""
     assert isinstance(asked(accounts, serve(answer(200, {"error": error}))), Throttled)
@@ -389,7 +317,7 @@ def test_what_is_not_in_the_form_of_a_code_is_the_throttle(
     ],
 )  # fmt: skip
 def test_http_429_says_when(
-    accounts: Accounts, serve: Callable[..., Server], header: str, least: float, most: float
+    accounts: Accounts, serve: Callable[..., WebServer], header: str, least: float, most: float
 ) -> None:
     """In seconds or as a date, and whatever the body says."""
     if header.startswith("in"):
@@ -402,7 +330,7 @@ def test_http_429_says_when(
 
 @pytest.mark.parametrize("headers", [{}, {"Retry_After": "soon"}, {"Retry_After": "-1"}, {"Retry_After": "9" * 5000}])
 def test_http_429_that_does_not_say_when(
-    accounts: Accounts, serve: Callable[..., Server], headers: dict[str, str]
+    accounts: Accounts, serve: Callable[..., WebServer], headers: dict[str, str]
 ) -> None:
     """Or not so that it could be read."""
     throttled = asked(accounts, serve(answer(429, b"answer-word", **headers)))
@@ -436,7 +364,7 @@ def test_http_429_that_does_not_say_when(
     ],
 )  # fmt: skip
 def test_answers_that_say_nothing_for_good(
-    accounts: Accounts, serve: Callable[..., Server], status: int, body: object, says: str
+    accounts: Accounts, serve: Callable[..., WebServer], status: int, body: object, says: str
 ) -> None:
     """Each is transient, and says no more of the body than a code."""
     data = json.dumps(body).encode() if isinstance(body, dict) else body
@@ -445,7 +373,7 @@ def test_answers_that_say_nothing_for_good(
     assert str(error).startswith(says)
 
 
-def test_an_answer_without_end_is_not_read_to_its_end(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_an_answer_without_end_is_not_read_to_its_end(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """It is given up once it is too long, and not when the memory is full or the time is up."""
     sent = 0
 
@@ -461,7 +389,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(accounts: Accounts, serve:
     assert sent < 100  # most of it in the buffers of the sockets
 
 
-def test_a_redirect_is_not_followed(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_a_redirect_is_not_followed(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """The form with its secrets goes to one place."""
     elsewhere = serve(answer(200, {"access_token": "access-word"}))
     server = serve(answer(307, b"", Location=elsewhere.url))
@@ -560,7 +488,7 @@ def test_a_name_that_does_not_resolve_is_transient(accounts: Accounts, monkeypat
 
 
 def test_a_slow_resolver_has_the_call_end_before_anything_is_sent(
-    accounts: Accounts, serve: Callable[..., Server], clock: Clock, monkeypatch: pytest.MonkeyPatch
+    accounts: Accounts, serve: Callable[..., WebServer], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time is up by then, and another worker may be refreshing."""
     server = serve(answer(200, {"access_token": "access-word"}))
@@ -586,7 +514,7 @@ def test_a_url_that_cannot_be_used_is_transient(accounts: Accounts, url: str) ->
 
 
 @pytest.mark.parametrize("at_most", [0.0, -1.0])
-def test_without_time_nothing_is_sent(accounts: Accounts, serve: Callable[..., Server], at_most: float) -> None:
+def test_without_time_nothing_is_sent(accounts: Accounts, serve: Callable[..., WebServer], at_most: float) -> None:
     """A request that nobody waits for spends a token of the budget."""
     server = serve(answer(200, {"access_token": "access-word"}))
     with pytest.raises(Transient, match="no time"):
@@ -623,7 +551,7 @@ def trickle(*pieces: bytes) -> Reply:
     ids=["silent", "headers", "status line", "body", "chunks", "body without a length", "interim answers"],
 )
 def test_no_server_holds_a_call_longer_than_it_may_take(
-    accounts: Accounts, serve: Callable[..., Server], reply: Reply
+    accounts: Accounts, serve: Callable[..., WebServer], reply: Reply
 ) -> None:
     """Silence, and bytes that come one by one: the deadline is for the whole answer."""
     server = serve(reply)
@@ -651,7 +579,7 @@ def test_the_own_timeout_bounds_every_call(zoho: FakeZoho, clock: Clock) -> None
 # Connections
 
 
-def test_connections_are_used_again(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_connections_are_used_again(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """One for all calls in a row, and after an error answer too; closing closes it."""
     server = serve(answer(400, {"error": "invalid_code"}))
     for _ in range(3):
@@ -663,7 +591,7 @@ def test_connections_are_used_again(accounts: Accounts, serve: Callable[..., Ser
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(
-    accounts: Accounts, serve: Callable[..., Server], clock: Clock
+    accounts: Accounts, serve: Callable[..., WebServer], clock: Clock
 ) -> None:
     """A firewall on the way may have forgotten it without a word, and the request would wait in vain."""
     server = serve(answer(200, {"access_token": "access-word"}))
@@ -677,7 +605,7 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(
 
 
 def test_a_connection_that_the_server_has_closed_costs_at_most_one_call(
-    accounts: Accounts, serve: Callable[..., Server]
+    accounts: Accounts, serve: Callable[..., WebServer]
 ) -> None:
     """Transient, if the end of it was not seen yet; the next call makes a new one."""
 
@@ -692,7 +620,7 @@ def test_a_connection_that_the_server_has_closed_costs_at_most_one_call(
     assert sum(isinstance(outcome, Granted) for outcome in outcomes) >= 3
 
 
-def test_threads_share_it(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_threads_share_it(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """Each call has its own deadline, and gets its own answer."""
 
     def reply(handler: BaseHTTPRequestHandler) -> None:
@@ -750,7 +678,7 @@ accounts.close()
 """
 
 
-def test_a_forked_child_makes_connections_of_its_own(serve: Callable[..., Server]) -> None:
+def test_a_forked_child_makes_connections_of_its_own(serve: Callable[..., WebServer]) -> None:
     """And leaves the parent's as they are: one connection for each process."""
     server = serve(answer(200, {"access_token": "access-word"}))
     done = subprocess.run(
@@ -766,31 +694,6 @@ def test_a_forked_child_makes_connections_of_its_own(serve: Callable[..., Server
 
 
 # Proxies and TLS
-
-
-def forward(handler: BaseHTTPRequestHandler) -> None:
-    """Be a forward proxy: pass on a request with a whole URL, or tunnel."""
-    if handler.command == "CONNECT":
-        host, port = handler.path.split(":")
-        with socket.create_connection((host, int(port))) as target:
-            handler.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            ends = {handler.connection: target, target: handler.connection}
-            while True:
-                for end in select.select(list(ends), [], [])[0]:
-                    data = end.recv(65536)
-                    if not data:
-                        handler.close_connection = True
-                        return
-                    ends[end].sendall(data)
-    to = urlsplit(handler.path)
-    connection = http.client.HTTPConnection(to.hostname or "", to.port, timeout=10)
-    try:
-        body = handler.server.seen[-1][3]  # type: ignore[attr-defined]
-        connection.request(handler.command, to.path, body, {"Content-Type": handler.headers["Content-Type"]})
-        got = connection.getresponse()
-        answer(got.status, got.read())(handler)
-    finally:
-        connection.close()
 
 
 @pytest.fixture(scope="session")
@@ -818,7 +721,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def test_a_sites_proxy_is_used(accounts: Accounts, serve: Callable[..., Server], zoho: FakeZoho) -> None:
+def test_a_sites_proxy_is_used(accounts: Accounts, serve: Callable[..., WebServer], zoho: FakeZoho) -> None:
     """With its user and password, and whatever the process environment says; its connection is kept too."""
     proxy = serve(forward)
     token = known(zoho, refresh_token=zoho.issue_refresh_token())
@@ -831,7 +734,7 @@ def test_a_sites_proxy_is_used(accounts: Accounts, serve: Callable[..., Server],
 
 
 def test_the_proxy_of_the_process_environment_is_used(
-    accounts: Accounts, serve: Callable[..., Server], zoho: FakeZoho, monkeypatch: pytest.MonkeyPatch
+    accounts: Accounts, serve: Callable[..., WebServer], zoho: FakeZoho, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the site names none, as ``requests`` does by itself."""
     proxy = serve(forward)
@@ -870,7 +773,7 @@ def test_an_error_that_repeats_a_url_is_not_attached(accounts: Accounts, monkeyp
 
 
 def test_a_certificate_that_nobody_has_signed_is_refused(
-    accounts: Accounts, serve: Callable[..., Server], tls: ssl.SSLContext
+    accounts: Accounts, serve: Callable[..., WebServer], tls: ssl.SSLContext
 ) -> None:
     """Before anything is sent."""
     server = serve(answer(200, {"access_token": "access-word"}), tls)
@@ -882,7 +785,7 @@ def test_a_certificate_that_nobody_has_signed_is_refused(
 
 def test_the_ca_bundle_of_the_process_environment_is_trusted(
     accounts: Accounts,
-    serve: Callable[..., Server],
+    serve: Callable[..., WebServer],
     tls: ssl.SSLContext,
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -897,7 +800,7 @@ def test_the_ca_bundle_of_the_process_environment_is_trusted(
     assert (len(server.seen), server.accepted, len(proxy.seen)) == (4, 2, 1)
 
 
-def test_a_proxy_that_trickles_holds_no_call(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_a_proxy_that_trickles_holds_no_call(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """The deadline is for the tunnel's headers too."""
     proxy = serve(trickle(b"HTTP/1.1 200 OK\r\n", b"X-Header: 1\r\n"))
     start = time.monotonic()
@@ -971,7 +874,7 @@ def test_a_name_by_email_and_organisation(accounts: Accounts, zoho: FakeZoho) ->
 )  # fmt: skip
 def test_a_name_by_email_alone(
     accounts: Accounts,
-    serve: Callable[..., Server],
+    serve: Callable[..., WebServer],
     monkeypatch: pytest.MonkeyPatch,
     users: object,
     name: str | None,
@@ -998,7 +901,7 @@ def test_no_name_for_whatever_reason(accounts: Accounts, zoho: FakeZoho) -> None
 
 
 @pytest.mark.usefixtures("crm")
-def test_both_requests_for_a_name_share_the_time(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_both_requests_for_a_name_share_the_time(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """The second gets what the first has left."""
 
     def reply(handler: BaseHTTPRequestHandler) -> None:
@@ -1015,7 +918,7 @@ def test_both_requests_for_a_name_share_the_time(accounts: Accounts, serve: Call
 
 
 def test_an_sdk_that_does_not_ask_has_nobody_asked(
-    accounts: Accounts, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    accounts: Accounts, serve: Callable[..., WebServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SDK 5.0 knows no user names."""
     monkeypatch.setattr(site_module, "Utility", object())
