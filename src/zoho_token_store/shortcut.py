@@ -116,13 +116,17 @@ class Shortcut:
         return found
 
     def hold(self, wish: Wish) -> None:
-        """Go on with the token of a save that Redis does not take: this process has it, and nobody else a newer one."""
+        """Go on with the token of a save that Redis does not take: this process has it, and nobody else a newer one.
+
+        Not if a refresh has brought a new refresh token too: until that is stored the old access token goes on. And not
+        with what an application has changed by itself, such as a new login: neither with it nor with what was before.
+        """
         record, access = wish.baseline, wish.access
-        if record is None or access is None or wish.intended:
+        if record is None or access is None or (wish.intended and not wish.lease):
             self.drop(wish.data.id)
-            return
-        known = self._known(record._replace(access=access))
-        self._near.hold(record.id, known, self._usable_s(record, access))
+        elif not wish.intended.keys() & {"refresh_token", "grant_token"}:
+            refreshed = record._replace(**wish.intended, access=access)
+            self._near.hold(record.id, self._known(refreshed), self._usable_s(refreshed, access))
 
     def drop(self, record_id: str | None) -> None:
         """Forget a record that this process is changing: its own event comes a moment later."""

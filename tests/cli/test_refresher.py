@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from cli.program import Program, until
-from integration.site import Site
+from integration.site import Site, environment_of
 from servers import Server
 from zoho_token_store import RedisTokenStore
 from zoho_token_store.testing import FakeZoho
-from zoho_token_store.zoho_sdk import DataCenter
 
 LIFE = 30.0
 """Life of an access token: due for a refresher 15 s before its end, for a worker 10 s."""
@@ -61,12 +60,7 @@ def start(site: Site, tmp_path: Path) -> Iterator[Start]:
 
 def worker(site: Site) -> RedisTokenStore:
     """Return the store of a worker that refreshes by itself, if it has to."""
-    where = (site.zoho.url, f"{site.zoho.url}/oauth/v2/token", site.zoho.url)
-    try:
-        environment = DataCenter.Environment(*where)
-    except TypeError:  # SDK 5.0 wants a name
-        environment = DataCenter.Environment(*where, "stand-in")
-    return site.store(refresh="managed", environment=environment)
+    return site.store(refresh="managed", environment=environment_of(site.zoho))
 
 
 def log_in(site: Site, name: str = "ada", age: float = DUE) -> str:

@@ -13,9 +13,19 @@ from zoho_token_store import RedisTokenStore
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.options import USABLE
 from zoho_token_store.testing import FakeZoho
+from zoho_token_store.zoho_sdk import DataCenter
 
 USER = "ada@example.com:60000000001"
 """The stand-in's first user, as the SDK names her."""
+
+
+def environment_of(zoho: FakeZoho) -> Any:
+    """Return the environment that leads to a stand-in."""
+    where = (zoho.url, f"{zoho.url}/oauth/v2/token", zoho.url)
+    try:
+        return DataCenter.Environment(*where)
+    except TypeError:  # SDK 5.0 wants a name
+        return DataCenter.Environment(*where, "stand-in")
 
 
 class Site(NamedTuple):

@@ -14,7 +14,7 @@ from integration.desk import describe, make_token
 from integration.fleet import Worker, do_all, wait_until
 from integration.history import check_history, log_out
 from integration.observer import View
-from integration.site import Site
+from integration.site import Site, environment_of
 from proxy import FaultyProxy
 from servers import Server
 from zoho_token_store import RedisTokenStore, StoreUnavailable, TokenNotFound
@@ -232,6 +232,38 @@ def test_an_old_dump(own: Server, open_store: Open) -> None:
     for store in (one, two):
         for token in (unchanged, refreshed, later, kept, both):
             assert describe(store.find_token_by_id(token.get_id())) == describe(plain.get(token.get_id()))
+
+
+@pytest.mark.parametrize("rotates", [False, True], ids=["access token", "refresh token too"])
+def test_a_refresh_that_cannot_be_stored(
+    own: Server, open_store: Open, namespace: str, zoho: FakeZoho, rotates: bool
+) -> None:
+    """Redis dies under a refresh ahead of time: callers go on, and when it is back, empty, it has what Zoho gave.
+
+    Meanwhile they have the new access token, unless a refresh token came with it that is stored nowhere yet.
+    """
+    site = Site(own, namespace, zoho)
+    record_id = site.log_in(life=3600)
+    store = open_store(refresh="managed", environment=environment_of(zoho))
+    store.find_token_by_id(record_id)
+    zoho.faults.set(hang=True, rotate_refresh_tokens=rotates)
+    old = site.due(record_id)
+
+    def found() -> str:
+        return str(store.find_token_by_id(record_id).get_access_token())
+
+    wait_until(lambda: found() == old and zoho.max_in_flight() == 1, "the refresh is under way")
+    own.kill()
+    wait_until(lambda: found() == old and store.stats()["near_outage_hits"], "Redis is known to be away")
+    zoho.faults.set(hang=False)
+    wait_until(lambda: found() and store.stats()["saves_kept"] == 1, "the refresh has come to nothing")
+    assert (found() == old) == rotates
+    own.start()
+    with site.store() as other:
+        wait_until(lambda: (token := other.get(record_id)) and token.get_access_token() not in (None, old), "stored")
+    wait_until(lambda: found() == site.access_token(record_id), "what is handed out is what is stored")
+    zoho.issue_access_token(site.refresh_token(record_id))  # refuses any but the newest
+    assert (zoho.counters.refreshes, zoho.counters.rejected, store.stats()["saves_dropped"]) == (1, 0, 0)
 
 
 def access_of(store: RedisTokenStore, token: Any) -> str:
