@@ -21,11 +21,12 @@ from typing import Generic, TypeVar
 
 import redis
 
+from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.continuity import START, Parting, Server, ended, is_witness, number, refused
 from zoho_token_store.errors import StoreClosed, StoreUnavailable
 from zoho_token_store.events import BATCH, EventStream
-from zoho_token_store.link import BLOCK_MS, RedisLink
+from zoho_token_store.link import BLOCK_MS, RedisLink, passing
 from zoho_token_store.near import Near
 
 log = logging.getLogger("zoho_token_store")
@@ -55,6 +56,7 @@ class EventFeed(Generic[V]):
         on_loss: Called in the reader's thread with what ``near`` held when Redis lost data, and whether this process is
             a witness: it was listening until the server's end, so that no deletion can have escaped it. It must not
             refer to the store, which would then never be collected.
+        breaker: Told whether Redis can be reached.
         clock: This machine's clocks.
 
     Attributes:
@@ -67,12 +69,14 @@ class EventFeed(Generic[V]):
         stream: str,
         near: Near[V],
         on_loss: Callable[[list[V], bool], None],
+        breaker: Breaker,
         clock: SystemClock,
     ) -> None:
         self._line = link.line()
         self._stream = EventStream(self._line, stream)
         self._near = near
         self._on_loss = on_loss
+        self._breaker = breaker
         self._clock = clock
         self._closed = threading.Event()
         self.reset_after_fork()
@@ -135,6 +139,8 @@ class EventFeed(Generic[V]):
     def _part(self, error: Exception) -> None:
         """Take note of an error: the loss of the connection, or a vain attempt to reconnect."""
         self._near.lost()
+        if passing(error):
+            self._breaker.missed()
         now = self._clock.monotonic()
         if not isinstance(error, (redis.RedisError, OSError, StoreUnavailable)):
             log.error("the near cache's reader goes on after an error", exc_info=error)
@@ -160,7 +166,7 @@ class EventFeed(Generic[V]):
         if self._parting:
             log.info("the near cache has events again")
         self._server, self._parting, self._asked = server, None, asked
-        self._near.connected(asked)
+        self._hear(asked)
 
     def _follow(self) -> None:
         """Wait for events and see to them."""
@@ -172,7 +178,12 @@ class EventFeed(Generic[V]):
             self._catch_up()
             self._compared, self._compared_at = self._position or START, asked
         self._asked, self._pause = asked, 0.0
-        self._near.connected(asked)  # also if a caller, but not this reader, has found Redis away
+        self._hear(asked)  # also if a caller, but not this reader, has found Redis away
+
+    def _hear(self, asked: float) -> None:
+        """Tell the others that Redis has answered."""
+        self._near.connected(asked)
+        self._breaker.reached()
 
     def _catch_up(self) -> None:
         """See to all events that there are, then hand over what Redis has lost."""

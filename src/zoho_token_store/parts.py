@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from zoho_token_store.accounts import Accounts
+from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.codec import Codec, SealedCodec
 from zoho_token_store.errors import TokenStoreError
@@ -85,8 +86,9 @@ class Parts:
         size = options.near_cache if isinstance(options.near_cache, NearCache) else NearCache()
         near: Near[Known] = Near(size.entries, size.max_age, size.outage_ttl, clock)
         on_loss = partial(give_back, self.transactions, self.stats)
-        feed = EventFeed(self.link, keys.events, near, on_loss, clock)
-        return Shortcut(near, feed, self.repository.server_clock, self.supply, self.origin)
+        breaker = Breaker(clock)
+        feed = EventFeed(self.link, keys.events, near, on_loss, breaker, clock)
+        return Shortcut(near, feed, breaker, self.repository.server_clock, self.supply, self.origin)
 
     def _hold(self, save: Save) -> None:
         if self.shortcut:

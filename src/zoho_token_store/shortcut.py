@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, NamedTuple
 
+from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import ServerClock
 from zoho_token_store.errors import StoreUnavailable, TokenStoreError
 from zoho_token_store.feed import EventFeed
@@ -75,6 +76,7 @@ class Shortcut:
     Args:
         near: What is held.
         feed: Keeps it right.
+        breaker: Lets no look-up wait for a Redis that is known to be away.
         server_clock: Redis's clock.
         supply: Knows how long before its end a token is due.
         origin: Marks tokens as handed out by this store.
@@ -84,12 +86,14 @@ class Shortcut:
         self,
         near: Near[Known],
         feed: EventFeed[Known],
+        breaker: Breaker,
         server_clock: ServerClock,
         supply: Supply,
         origin: object,
     ) -> None:
         self._near = near
         self._feed = feed
+        self._breaker = breaker
         self._server_clock = server_clock
         self._supply = supply
         self._origin = origin
@@ -105,7 +109,7 @@ class Shortcut:
         self._feed.start()
         ticket = self._near.ticket()
         try:
-            found = ask()
+            found = self._breaker.call(ask)
         except StoreUnavailable:
             known = self._near.last_resort(key)
             if known is None:
@@ -146,6 +150,7 @@ class Shortcut:
     def reset_after_fork(self) -> None:
         """Start empty; the parent's thread stays with the parent."""
         self._near.reset_after_fork()
+        self._breaker.reset_after_fork()
         self._feed.reset_after_fork()
 
     def _keep(self, key: Hashable, record: TokenRecord, ticket: int) -> None:

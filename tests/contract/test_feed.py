@@ -17,6 +17,7 @@ import redis
 
 from proxy import FaultyProxy
 from servers import Backend, Server
+from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.commit import EVENTS_KEPT
 from zoho_token_store.events import BATCH
@@ -38,7 +39,7 @@ class Reader:
         self.near: Near[str] = Near(1000, 3600.0, 300.0, clock)
         self.losses: list[tuple[list[str], bool]] = []
         self.link = RedisLink(client, 2.0, clock, Stats())
-        self.feed = EventFeed(self.link, stream, self.near, self.note, clock)
+        self.feed = EventFeed(self.link, stream, self.near, self.note, Breaker(clock), clock)
 
     def note(self, values: list[str], witness: bool) -> None:
         """Take note of a loss; nothing is forgotten yet."""

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -542,6 +543,36 @@ class TestOutage:
                     call()
             assert access_of(store, ids[1]) == "at"
 
+    @pytest.mark.parametrize("gone", ["killed", "silent"])
+    def test_who_has_to_ask_waits_once(self, own: Server, namespace: str, wait_for: WaitFor, gone: str) -> None:
+        """The first look-up of what is not known finds Redis away; the next are told at once, until it is back."""
+        with RedisTokenStore.from_url(own.url, namespace, near_cache=True, operation_timeout=0.4) as store:
+            token = make_token("ada", refresh="rt", access="at")
+            store.save_token(token)
+            warm_id(store, token.get_id())
+            with own.paused() if gone == "silent" else nullcontext():
+                if gone == "killed":
+                    own.kill()
+                took = []
+
+                def look() -> float:
+                    began = time.monotonic()
+                    with pytest.raises(StoreUnavailable):
+                        store.find_token(by_user(f"user {len(took)}"))
+                    took.append(time.monotonic() - began)
+                    return took[-1]
+
+                wait_for(lambda: look() < 0.1)
+                assert 0.1 < max(took) < 1
+                took.clear()
+                for _ in range(200):
+                    look()
+                    assert access_of(store, token.get_id()) == "at"
+                assert sorted(took)[190] < 0.005, "on a busy machine one is interrupted now and then"
+            if gone == "killed":
+                own.start()
+            wait_for(lambda: finds_nobody(store))
+
     def test_a_kept_save_is_not_outlived(self, own: Server, namespace: str) -> None:
         """After a save that Redis could not take, the token from before it is not handed out again."""
         with RedisTokenStore.from_url(own.url, namespace, near_cache=True, operation_timeout=0.2) as store:
@@ -576,6 +607,14 @@ class TestOutage:
             assert time.monotonic() - killed < 0.5 + 0.5
             with pytest.raises(StoreUnavailable):
                 store.find_token_by_id(token.get_id())
+
+
+def finds_nobody(store: RedisTokenStore) -> bool:
+    """Return whether Redis answers a look-up of what is not there."""
+    try:
+        return store.find_token(by_user("nobody")) is None
+    except StoreUnavailable:
+        return False
 
 
 class TestEnd:
