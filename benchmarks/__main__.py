@@ -10,11 +10,25 @@ from pathlib import Path
 
 from redis.utils import HIREDIS_AVAILABLE
 
-from benchmarks import ahead, look_ups, machine, memory, near, outage, scale, sealed, storms, table, takeover, waiters
+from benchmarks import (
+    ahead,
+    changes,
+    look_ups,
+    machine,
+    memory,
+    near,
+    outage,
+    scale,
+    sealed,
+    storms,
+    table,
+    takeover,
+    waiters,
+)
 from benchmarks.figure import Figure
 from benchmarks.server import open_server
 
-GROUPS = (storms, ahead, takeover, outage, look_ups, near, sealed, scale, memory, waiters)
+GROUPS = (storms, ahead, takeover, changes, outage, look_ups, near, sealed, scale, memory, waiters)
 """Modules that measure; each has ``NAMES``, and ``measure`` for some of them."""
 NAMES = [name for group in GROUPS for name in group.NAMES]
 

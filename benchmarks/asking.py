@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 
-from zoho_token_store import RedisTokenStore
+from zoho_token_store import RedisTokenStore, TokenDeleted
 from zoho_token_store.options import SDK_LEAST
 
 UNLIMITED = 1000
@@ -42,6 +42,23 @@ class Asked(NamedTuple):
 
     looks: list[Look]
     waits: int
+
+
+DELETED = "deleted"
+
+
+class Seen(NamedTuple):
+    """What a look-up has brought for the first time.
+
+    Attributes:
+        record_id: Whose.
+        outcome: The access token, or :data:`DELETED`.
+        at: When, by the machine's monotonic clock.
+    """
+
+    record_id: str
+    outcome: str
+    at: float
 
 
 class _Desk:
@@ -82,6 +99,29 @@ def ask_until(record_id: str, moment: float, pause: float) -> Asked:
         looks.append(_look(record_id))
         time.sleep(pause * random.uniform(0.5, 1.5))
     return Asked(looks, _Desk.store.stats()["waits"] - waits)
+
+
+def notice(record_ids: list[str], moment: float, pause: float) -> list[Seen]:
+    """Look tokens up in turns, and note what is new.
+
+    Args:
+        record_ids: Whose; one that is deleted is looked up no more.
+        moment: When to stop, by the machine's monotonic clock.
+        pause: Seconds between two rounds.
+    """
+    seen: list[Seen] = []
+    latest: dict[str, str] = dict.fromkeys(record_ids, "")
+    while time.monotonic() < moment:
+        for record_id in [each for each, outcome in latest.items() if outcome != DELETED]:
+            try:
+                outcome = str(_Desk.store.find_token_by_id(record_id).get_access_token())
+            except TokenDeleted:
+                outcome = DELETED
+            if outcome != latest[record_id]:
+                latest[record_id] = outcome
+                seen.append(Seen(record_id, outcome, time.monotonic()))
+        time.sleep(pause)
+    return seen
 
 
 def _look(record_id: str) -> Look:

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import ahead, outage
-from benchmarks.asking import Asked, Look
+import pytest
+from benchmarks import ahead, changes, outage
+from benchmarks.asking import DELETED, Asked, Look, Seen
+from benchmarks.changes import Change
 
 ROOT = Path(__file__).parents[2]
 BOUNDS = {"find_by_id": 1.25, "find_by_user": 1.35, "save": 1.8, "memory": 2200}
@@ -59,13 +61,16 @@ def test_a_figure_that_there_is_not() -> None:
 def test_managed_figures(tmp_path: Path) -> None:
     """The figures of a store that refreshes by itself, those that do not need a real expiry, reach what they should."""
     document = tmp_path / "figures.json"
-    shown = run("--only", "near", "--only", "takeover", "--only", "outage", "--json", str(document))
+    only = [part for name in ("near", "takeover", "changes", "outage") for part in ("--only", name)]
+    shown = run(*only, "--json", str(document))
     assert shown.returncode == 0, shown.stderr
-    takeover, away, near = json.loads(document.read_text("utf-8"))["figures"]
+    takeover, seen, away, near = json.loads(document.read_text("utf-8"))["figures"]
     took = takeover["details"]["took_s"]
     assert takeover["spread"]["median"] == max(took)
     assert min(took) > 1, "a lease lasts longer than that"
     assert takeover["reached"] == (max(took) <= 4)
+    assert len(seen["details"]["took_ms"]) == 36, "three processes have seen twelve changes"
+    assert seen["reached"] == (seen["spread"]["median"] <= 50)
     assert away["spread"]["median"] == away["details"]["errors"] == 0
     assert away["details"]["restored"]
     assert near["details"]["asked_redis"] == 0
@@ -84,6 +89,14 @@ def test_what_counts_as_a_wait() -> None:
     inline = look(seconds=ahead.LATENCY, refreshed=True)
     seen = ahead.count([Asked([*calm, inline], 2), Asked([look(error="no token")], 0)], 2)
     assert (seen.requests, seen.waited, seen.errors, seen.calls, seen.first_error) == (5, 3, 1, 2, "no token")
+
+
+def test_when_a_change_is_seen() -> None:
+    """At its first sight, in each process; one that is never seen counts as late."""
+    made = [Change("a", "new", 10.0), Change("b", DELETED, 20.0)]
+    one = [Seen("a", "old", 1.0), Seen("a", "new", 10.25), Seen("b", DELETED, 19.5)]
+    other = [Seen("b", "new", 10.0), Seen("a", "new", 10.5), Seen("a", "old", 10.6), Seen("a", "new", 10.75)]
+    assert list(changes.delays(made, [one, other])) == pytest.approx([0.25, -0.5, 0.5, changes.EVERY])
 
 
 def test_what_counts_in_an_outage() -> None:
