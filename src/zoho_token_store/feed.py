@@ -182,8 +182,8 @@ class EventFeed(Generic[V]):
 
     def _hear(self, asked: float) -> None:
         """Tell the others that Redis has answered."""
-        self._near.connected(asked)
         self._breaker.reached()
+        self._near.connected(asked)
 
     def _catch_up(self) -> None:
         """See to all events that there are, then hand over what Redis has lost."""

@@ -29,6 +29,7 @@ from zoho_token_store import (
     RefreshThrottled,
     StoreUnavailable,
     TokenDeleted,
+    kept,
     link,
 )
 from zoho_token_store.keyspace import Keyspace
@@ -812,25 +813,40 @@ class TestRecords:
 class TestNothingIsLost:
     """Redis fails at the moment when Zoho has given what cannot be had again. On a server: fakeredis does not fail."""
 
+    @pytest.mark.parametrize("way", ["at the next call", "in the background"])
     def test_redis_is_away_after_an_exchange(
-        self, real_server: Server, zoho: FakeZoho, namespace: str, wait_for: WaitFor
+        self,
+        real_server: Server,
+        zoho: FakeZoho,
+        namespace: str,
+        wait_for: WaitFor,
+        monkeypatch: pytest.MonkeyPatch,
+        way: str,
     ) -> None:
-        """The caller gets the error, the save is kept, and the next look-up has it: one exchange."""
-        environment = environment_of(zoho)
-        options: dict[str, Any] = {"refresh": "managed", "environment": environment}
-        with RedisTokenStore(real_server.client(), namespace, operation_timeout=0.5, **options) as store:
+        """The caller gets the error, the save is kept and tried again, whether anybody calls or not: one exchange."""
+        if way == "at the next call":
+            monkeypatch.setattr(kept, "ROUND", 3600.0)
+        options: dict[str, Any] = {"refresh": "managed", "environment": environment_of(zoho)}
+        with (
+            FaultyProxy(real_server.socket_path) as proxy,
+            RedisTokenStore(proxy.client(), namespace, operation_timeout=0.5, **options) as store,
+            RedisTokenStore(real_server.client(), namespace, **options) as other,
+        ):
             token = make_token(client_id=zoho.client_id, secret=zoho.client_secret, grant=zoho.issue_grant_code())
             zoho.faults.set(hang=True)
             looking = in_background(store.find_token, token)
             wait_for(lambda: zoho.max_in_flight() == 1)
-            with real_server.paused():
-                zoho.faults.clear()
-                assert isinstance(looking.exception(8), StoreUnavailable)
-                assert store.stats()["saves_kept"] == 1
+            proxy.refuse = True
+            proxy.cut()
+            zoho.faults.clear()
+            assert isinstance(looking.exception(8), StoreUnavailable)
+            assert (store.stats()["saves_kept"], other.get_tokens()) == (1, [])
+            proxy.refuse = False
+            if way == "in the background":
+                wait_for(other.get_tokens)
             found = store.find_token(token)
             assert zoho.accounts.authenticate(found.get_access_token())
-            with RedisTokenStore(real_server.client(), namespace, **options) as other:
-                (record,) = other.get_tokens()
+            (record,) = other.get_tokens()
             assert record.get_refresh_token() == found.get_refresh_token()
             assert (zoho.counters.exchanges, zoho.counters.rejected) == (1, 0)
             assert store.stats()["saves_dropped"] == 0
