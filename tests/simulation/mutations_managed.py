@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from simulation.mutations import Mutation, edited
-from zoho_token_store import plan, refresher
+from zoho_token_store import merge, plan, refresher
 from zoho_token_store.accounts import Credentials
 from zoho_token_store.background import Background
 from zoho_token_store.finder import Finder
-from zoho_token_store.record import TokenRecord
+from zoho_token_store.merge import Wish
+from zoho_token_store.record import Bookkeeping, TokenRecord
 from zoho_token_store.refresher import Errand, Refresher
 from zoho_token_store.renewal import Renewals
 from zoho_token_store.repository import Repository
@@ -52,6 +53,15 @@ def _without_successor(*values: Any) -> Credentials:
 
 
 _FIRST: dict[str | None, str] = {}
+
+
+def _latest_wins(original: Any) -> Any:
+    """Make the refresh token current that is saved last, under whichever lease it was got."""
+
+    def stand_in(wish: Wish, record: TokenRecord, book: Bookkeeping, fence: int, token: str | None) -> Any:
+        return original(wish, record, book, max(fence, book.refresh_fence), token)
+
+    return stand_in
 
 
 MUTATIONS = (
@@ -102,6 +112,10 @@ MUTATIONS = (
     Mutation(
         "a rotated refresh token is offered again", ("managed_rotation-quiet",), "has a successor",
         ((refresher, "Credentials", _without_successor),),
+    ),
+    Mutation(
+        "a late successor takes the place of a newer one", ("managed_overlap-quiet",), "took the place",
+        ((merge, "_refresh_token", _latest_wins(merge._refresh_token)),),
     ),
     # Errors that the simulation has found, put back in.
     Mutation(
