@@ -17,7 +17,7 @@ QUICK := tests/contract tests/scripts tests/simulation tests/unit
 TIMED := tests/cli tests/deployment tests/integration
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo bench soak sdk-matrix clean python
+.PHONY: help test matrix lint format demo bench soak sdk-matrix clean python
 
 help:
 	@echo 'make test        every test, with each server found and each SDK'
@@ -26,6 +26,7 @@ help:
 	@echo 'make demo        the fleet, live; ARGS="--workers 32" are handed on'
 	@echo 'make bench       the figures in the README; ARGS are handed on'
 	@echo 'make soak        the long tests'
+	@echo 'make matrix      every test by both versions of the Redis protocol'
 	@echo 'make sdk-matrix  the SDK tests with SDK 5, 6, 7 and 8'
 	@echo 'make clean       remove environments and caches'
 	@echo 'PYTHON=python3.x picks the interpreter for new environments'
@@ -63,6 +64,9 @@ test: .venv/.ready
 	.venv/bin/python -m pytest -q --durations=10 -n $(JOBS) $(QUICK) $(ARGS)
 	.venv/bin/python -m pytest -q --durations=10 $(TIMED) $(ARGS)
 	@$(MAKE) --no-print-directory sdk-matrix SDKS='$(filter-out 8,$(SDKS))'
+
+matrix: export ZOHO_TOKEN_STORE_TEST_MATRIX := 1
+matrix: test
 
 lint: .venv/.ready
 	.venv/bin/ruff check .

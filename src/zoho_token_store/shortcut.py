@@ -129,7 +129,7 @@ class Shortcut:
         if record is None or access is None or (wish.intended and not wish.lease):
             self.drop(wish.data.id)
         elif not wish.intended.keys() & {"refresh_token", "grant_token"}:
-            refreshed = record._replace(**wish.intended, access=access)
+            refreshed = record._replace(**wish.intended, access=access)  # type: ignore[arg-type]  # durable fields
             self._near.hold(record.id, self._known(refreshed), self._usable_s(refreshed, access))
 
     def drop(self, record_id: str | None) -> None:

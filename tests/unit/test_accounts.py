@@ -414,7 +414,7 @@ def test_faults_of_the_stand_in(accounts: Accounts, zoho: FakeZoho, kind: Any) -
 # Revocation
 
 
-def test_a_revocation_sends_what_the_sdk_sends(accounts: Accounts, serve: Callable[..., Server]) -> None:
+def test_a_revocation_sends_what_the_sdk_sends(accounts: Accounts, serve: Callable[..., WebServer]) -> None:
     """The refresh token and nothing else, to the endpoint beside that of the tokens."""
     server = serve(answer(200, {"status": "success"}))
     accounts.revoke(site(server.url), "refresh-word", IN_TIME)
@@ -450,7 +450,7 @@ def test_what_is_revoked_cannot_be_refreshed(accounts: Accounts, zoho: FakeZoho)
     ],
 )
 def test_answers_to_a_revocation(
-    accounts: Accounts, serve: Callable[..., Server], status: int, body: object, error: type[AccountsError] | None
+    accounts: Accounts, serve: Callable[..., WebServer], status: int, body: object, error: type[AccountsError] | None
 ) -> None:
     """A token that the server does not know has ended; whatever does not say so leaves it open."""
     server = serve(answer(status, body))
