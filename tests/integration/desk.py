@@ -67,6 +67,7 @@ class Desk:
         self._opened = ("", "")
         self._threads: list[threading.Thread] = []
         self._replies: list[Reply] = []
+        self._roaming = threading.Event()
         self._log = LogLines()
         logging.getLogger("zoho_token_store").addHandler(self._log)
 
@@ -200,12 +201,12 @@ class Desk:
         Args:
             ids: Ids of the records of ``user0``, ``user1`` and so on, with the refresh tokens ``refresh0`` and so on.
         """
-        self._watching.set()
+        self._roaming.set()
         self.start_threads(1, "_roam", ids)
 
     def roamed(self) -> Loop:
         """End what `roam` began, and return what it has seen."""
-        self._watching.clear()
+        self._roaming.clear()
         (reply,) = self.join_threads()
         assert reply.failure is None, reply.failure
         loop: Loop = reply.value
@@ -214,7 +215,7 @@ class Desk:
     def _roam(self, ids: list[str]) -> Loop:
         drawn = random.Random(os.getpid())
         calls, failures, slowest = 0, [], 0.0
-        while self._watching.is_set():
+        while self._roaming.is_set():
             reply = attempt(self._visit, ids, drawn.randrange(len(ids)), drawn.randrange(20) == 0)
             slowest = max(slowest, reply.seconds)
             calls += 1
