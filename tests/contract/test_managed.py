@@ -733,8 +733,9 @@ class TestProxy:
             assert place.accepts(store.find_token_by_id(id))
             assert len(proxy.seen) == asked + 1
             place.age(id, 60)
-            store.find_token_by_id(id)
-            wait_for(lambda: len(proxy.seen) == asked + 2)
+            old = store.find_token_by_id(id).get_access_token()
+            wait_for(lambda: store.find_token_by_id(id).get_access_token() != old)
+            assert len(proxy.seen) == asked + 2
 
             def with_another() -> None:
                 Initializer.switch_user(environment, token, proxy=RequestProxy("127.0.0.1", switched.server_port))

@@ -563,7 +563,7 @@ class TestOutage:
                     return took[-1]
 
                 wait_for(lambda: look() < 0.1)
-                assert 0.1 < max(took) < 1
+                assert took[0] > 0.1
                 took.clear()
                 for _ in range(200):
                     look()

@@ -92,6 +92,11 @@ class Site(NamedTuple):
         self.age(record_id, left - USABLE - 3)
         return str(token.get_access_token())
 
+    def tell(self, record_id: str) -> None:
+        """Write an event of a record that a test has changed by hand."""
+        with self.server.client() as client:
+            client.xadd(Keyspace(self.namespace).events, {"event": "saved", "id": record_id})
+
     def end_pause(self, record_id: str) -> None:
         """Let the pause be over that the fleet makes after a failed refresh."""
         assert self.lease(record_id)["retry_ms"]

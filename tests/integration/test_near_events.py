@@ -27,12 +27,6 @@ from zoho_token_store.keyspace import Keyspace
 Start = Callable[[int], list[Worker]]
 
 
-def tell(site: Site, record_id: str) -> None:
-    """Write an event of a record that a test has changed by hand."""
-    with site.server.client() as client:
-        client.xadd(Keyspace(site.namespace).events, {"event": "saved", "id": record_id})
-
-
 def total(workers: Sequence[Worker], counter: str) -> int:
     """Return a counter of all workers' stores together."""
     return sum(stats[counter] for stats in do_all(workers, "ask", "stats"))
@@ -102,7 +96,7 @@ def test_a_storm(site: Site, start_workers: Start) -> None:
     tokens = []
     for expiry in range(1, 4):
         tokens.append(site.due(record_id))
-        tell(site, record_id)
+        site.tell(record_id)
         wait_until(lambda old=tokens[-1]: site.access_token(record_id) not in (None, old), "there is another token")
         assert site.zoho.counters.refreshes == expiry
     tokens.append(site.access_token(record_id))

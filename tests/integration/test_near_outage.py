@@ -248,6 +248,7 @@ def test_a_refresh_that_cannot_be_stored(
     store.find_token_by_id(record_id)
     zoho.faults.set(hang=True, rotate_refresh_tokens=rotates)
     old = site.due(record_id)
+    site.tell(record_id)
 
     def found() -> str:
         return str(store.find_token_by_id(record_id).get_access_token())
