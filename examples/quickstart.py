@@ -46,8 +46,7 @@ def main() -> None:
         print("exchanges:", zoho.counters.exchanges, "refreshes:", zoho.counters.refreshes)
 
         # Logging out: at Zoho, and in the store for every worker.
-        token.revoke(token.get_id())
-        store.delete_token(token.get_id())
+        store.revoke(token.get_id())
         print("logged out; tokens left:", len(store.get_tokens()))
 
 

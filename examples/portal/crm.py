@@ -22,13 +22,12 @@ from typing import Any
 from zohocrmsdk.src.com.zoho.api.authenticator import OAuthToken, Token
 from zohocrmsdk.src.com.zoho.crm.api import ParameterMap
 from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
-from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 from zohocrmsdk.src.com.zoho.crm.api.users import GetUsersParam, UsersOperations
 
 from portal.settings import Settings
-from zoho_token_store import RedisTokenStore
+from zoho_token_store import RedisTokenStore, RevocationIncomplete
 
 log = logging.getLogger("portal")
 
@@ -99,13 +98,13 @@ class Crm:
         return str(record_id)
 
     def log_out(self, record_id: str) -> None:
-        """Revoke a user's grant at Zoho, and delete the record: from now on it is gone for every worker."""
+        """End a user's grant at Zoho, and delete the record: from now on it is gone for every worker."""
         try:
-            OAuthToken(id=record_id).revoke(record_id)
-        except SDKException:
-            log.exception("the grant of record %s could not be revoked at Zoho", record_id)
-        finally:
-            self.store.delete_token(record_id)
+            self.store.revoke(record_id)
+        except RevocationIncomplete as error:
+            if not error.deleted:
+                raise  # a repeat does what is left to do
+            log.exception("the grant of record %s lives on at Zoho", record_id)
 
     def user(self, record_id: str) -> dict[str, Any]:
         """Return who the user is, as CRM says."""

@@ -22,6 +22,7 @@ from zoho_token_store import (
     RefreshRejected,
     RefreshThrottled,
     RefreshTimeout,
+    RevocationIncomplete,
     StoreUnavailable,
     TokenDeleted,
     TokenNotFound,
@@ -147,6 +148,7 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(RefreshTimeout)
     @app.errorhandler(RefreshFailing)
     @app.errorhandler(RefreshThrottled)
+    @app.errorhandler(RevocationIncomplete)
     @app.errorhandler(zoho.LoginNotStored)
     def try_later(error: Exception) -> Any:
         """Nothing is lost; there is no token just now."""

@@ -66,7 +66,8 @@ class Revoker:
         finally:
             change, failure = self._delete(record_id, "revoked" if tokens and refusal is None else "deleted")
         if change:  # a login may have come between
-            refusal = refusal or self._end_others(site, change.before[0], tokens)
+            others = self._end_others(site, change.before[0], tokens)
+            refusal = refusal or others
         self._report(record_id, bool(tokens), refusal, failure)
         return record is not None or change is not None
 

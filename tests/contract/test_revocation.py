@@ -58,6 +58,13 @@ def no_initializer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    """Give patches that can be taken back before the end of the test."""
+    with pytest.MonkeyPatch.context() as own:
+        yield own
+
+
+@pytest.fixture
 def zoho() -> Iterator[FakeZoho]:
     """Run a stand-in."""
     with FakeZoho() as server:
@@ -277,24 +284,24 @@ class TestZohoFails:
             place.store().revoke(token.get_id())
         assert (caught.value.deleted, caught.value.revoked) == (True, False)
 
-    def test_one_of_two_refresh_tokens(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_of_two_refresh_tokens(self, place: Place, patch: pytest.MonkeyPatch) -> None:
         """The others are ended all the same, and it does not count as ended."""
         token = place.log_in()
-        monkeypatch.setattr("zoho_token_store.revocation._refresh_tokens", lambda record: ("rt of no use", "another"))
+        patch.setattr("zoho_token_store.revocation._refresh_tokens", lambda record: ("rt of no use", "another"))
         place.zoho.faults.fail_next(status=200, body='{"error": "invalid_client"}')
         with pytest.raises(RevocationIncomplete) as caught:
             place.store().revoke(token.get_id())
         assert not caught.value.revoked
         assert place.calls == ["HTTP 200", "invalid_token"]
 
-    def test_the_caller_is_interrupted(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_caller_is_interrupted(self, place: Place, patch: pytest.MonkeyPatch) -> None:
         """By Ctrl-C, or the time limit of a task: it is logged out here, and the interruption goes on."""
 
         def interrupt(*_: object) -> None:
             raise KeyboardInterrupt
 
         token = place.log_in()
-        monkeypatch.setattr(Accounts, "revoke", interrupt)
+        patch.setattr(Accounts, "revoke", interrupt)
         with pytest.raises(KeyboardInterrupt):
             place.store().revoke(token.get_id())
         assert is_deleted(place.store(), token.get_id())
@@ -357,7 +364,7 @@ class TestRedisFails:
         assert broken.store.revoke(token.get_id()) is True
         assert broken.place.calls == ["revoked"]
 
-    def test_away_in_the_middle(self, broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_away_in_the_middle(self, broken: Broken, patch: pytest.MonkeyPatch) -> None:
         """Zoho has ended it: the error says that it is dead, and a repeat does what is left."""
         token = broken.place.log_in()
         revoke = Accounts.revoke
@@ -366,20 +373,20 @@ class TestRedisFails:
             revoke(*args)
             broken.cut()
 
-        monkeypatch.setattr(Accounts, "revoke", and_cut)
+        patch.setattr(Accounts, "revoke", and_cut)
         with pytest.raises(RevocationIncomplete, match="which is dead") as caught:
             broken.store.revoke(token.get_id())
         error = caught.value
         assert (error.deleted, error.revoked, error.record_id) == (False, True, token.get_id())
         assert isinstance(error.cause, StoreUnavailable)
-        monkeypatch.undo()
+        patch.undo()
         broken.mend()
         assert broken.store.revoke(token.get_id()) is True
         assert broken.place.calls == ["revoked", "invalid_token"]
         assert is_deleted(broken.place.store(), token.get_id())
         assert broken.place.told() == ["saved", "revoked"]
 
-    def test_both_fail(self, broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_both_fail(self, broken: Broken, patch: pytest.MonkeyPatch) -> None:
         """Nothing is done, and the call can be repeated."""
         token = broken.place.log_in()
 
@@ -387,27 +394,27 @@ class TestRedisFails:
             broken.cut()
             raise Transient("no answer")
 
-        monkeypatch.setattr(Accounts, "revoke", cut)
+        patch.setattr(Accounts, "revoke", cut)
         with pytest.raises(RevocationIncomplete, match="neither") as caught:
             broken.store.revoke(token.get_id())
         assert (caught.value.deleted, caught.value.revoked) == (False, False)
-        monkeypatch.undo()
+        patch.undo()
         broken.mend()
         assert broken.store.revoke(token.get_id()) is True
 
-    def test_nothing_to_do_at_zoho(self, broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_to_do_at_zoho(self, broken: Broken, patch: pytest.MonkeyPatch) -> None:
         """Then it is a deletion that Redis has not taken, and no half of anything."""
         token = broken.place.token(access="at-only")
         broken.store.save_token(token)
         get = broken.store._repository.get
-        monkeypatch.setattr(broken.store._repository, "get", lambda record_id: (get(record_id), broken.cut())[0])
+        patch.setattr(broken.store._repository, "get", lambda record_id: (get(record_id), broken.cut())[0])
         with pytest.raises(StoreUnavailable):
             broken.store.revoke(token.get_id())
-        monkeypatch.undo()
+        patch.undo()
         broken.mend()
         assert broken.store.revoke(token.get_id()) is True
 
-    def test_the_reply_to_the_deletion_is_lost(self, broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_reply_to_the_deletion_is_lost(self, broken: Broken, patch: pytest.MonkeyPatch) -> None:
         """It is repeated, and comes to the same."""
         token = broken.place.log_in()
         revoke = Accounts.revoke
@@ -418,7 +425,7 @@ class TestRedisFails:
             broken.proxy.drop_next_reply("EVALSHA")
             broken.proxy.drop_next_reply("EVALSHA")
 
-        monkeypatch.setattr(Accounts, "revoke", then_lose)
+        patch.setattr(Accounts, "revoke", then_lose)
         assert broken.store.revoke(token.get_id()) is True
         assert broken.proxy.armed == 0
         assert is_deleted(broken.place.store(), token.get_id())
@@ -446,20 +453,27 @@ class TestTogether:
         assert is_deleted(place.store(), token.get_id())
         assert place.told() == ["saved", "revoked"]
 
-    def test_a_login_comes_between(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What the record has got by the time of its deletion is ended too."""
+    @pytest.mark.parametrize("fails", [False, True], ids=["complete", "incomplete"])
+    def test_a_login_comes_between(self, place: Place, patch: pytest.MonkeyPatch, fails: bool) -> None:
+        """What the record has got by the time of its deletion is ended too, whatever came of the first token."""
         token, other = place.log_in(), place.store()
-        revoke, newer = Accounts.revoke, place.zoho.issue_refresh_token()
+        newer = place.zoho.issue_refresh_token()
 
-        def and_log_in(*args: Any) -> None:
-            revoke(*args)
-            monkeypatch.undo()
+        def and_log_in(*_: object) -> None:
+            patch.undo()
             other.save_token(place.token(id=token.get_id(), refresh=newer, access="newer"))
+            if fails:
+                raise Rejected("invalid_client")
 
-        monkeypatch.setattr(Accounts, "revoke", and_log_in)
-        assert place.store().revoke(token.get_id()) is True
-        assert place.calls == ["revoked", "revoked"]
+        patch.setattr(Accounts, "revoke", and_log_in)
+        if fails:
+            with pytest.raises(RevocationIncomplete):
+                place.store().revoke(token.get_id())
+        else:
+            assert place.store().revoke(token.get_id()) is True
+        assert place.calls == ["revoked"]
         assert not place.knows(newer)
+        assert is_deleted(other, token.get_id())
 
     def test_a_refresh_is_under_way(self, place: Place) -> None:
         """The worker that holds the lease cannot bring the token back."""
@@ -488,7 +502,7 @@ class TestTogether:
         wait_for(lambda: is_deleted(other, record_id))
 
     def test_its_own_near_cache_learns_nothing_meanwhile(
-        self, place: Place, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+        self, place: Place, wait_for: WaitFor, patch: pytest.MonkeyPatch
     ) -> None:
         """A thread that looks the token up while Zoho is asked does not keep it beyond the deletion."""
         record_id, own = place.log_in().get_id(), place.store(near_cache=True)
@@ -498,7 +512,7 @@ class TestTogether:
             revoke(*args)
             wait_for(lambda: _is_near(own, record_id))
 
-        monkeypatch.setattr(Accounts, "revoke", and_look_up)
+        patch.setattr(Accounts, "revoke", and_look_up)
         own.revoke(record_id)
         with pytest.raises(TokenDeleted):
             own.find_token_by_id(record_id)

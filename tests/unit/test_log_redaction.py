@@ -131,7 +131,21 @@ def test_any_text(before: str, sign: str, after: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["token" + " " * 100_000, "token=" * 50_000, "://" * 50_000, "'token': '" * 30_000, '\\"token\\": \\"' * 30_000],
+    [
+        "token" + " " * 100_000,
+        "token=" * 50_000,
+        "token:" * 50_000,
+        "code=" * 50_000,
+        "&code=" * 50_000,
+        "://" * 50_000,
+        "1000." * 50_000,
+        "('" * 50_000 + "token",
+        "'token': '" * 30_000,
+        "'code': '" * 30_000,
+        '\\"token\\": \\"' * 30_000,
+        "authorization: " * 30_000,
+    ],
+    ids=lambda text: text[:12],
 )
 def test_long_texts(text: str) -> None:
     """The time grows with the length, and not with its square."""
