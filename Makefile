@@ -15,9 +15,11 @@ DEMO_EXTRAS := sdk8,hiredis,demo
 JOBS := 2
 QUICK := tests/contract tests/scripts tests/simulation tests/unit
 TIMED := tests/cli tests/deployment tests/integration
+# Of what `make topologies` runs on a Sentinel set and a cluster; all of it takes too long for each time.
+SAMPLE := tests/contract/test_connecting.py tests/contract/test_find.py tests/contract/test_leases.py tests/topology
 
 .DEFAULT_GOAL := help
-.PHONY: help test matrix lint format demo bench soak sdk-matrix clean python
+.PHONY: help test matrix lint format demo bench soak topologies sdk-matrix clean python
 
 help:
 	@echo 'make test        every test, with each server found and each SDK'
@@ -27,6 +29,7 @@ help:
 	@echo 'make bench       the figures in the README; ARGS are handed on'
 	@echo 'make soak        the long tests'
 	@echo 'make matrix      every test by both versions of the Redis protocol'
+	@echo 'make topologies  everything that can run on a Sentinel set and on a cluster'
 	@echo 'make sdk-matrix  the SDK tests with SDK 5, 6, 7 and 8'
 	@echo 'make clean       remove environments and caches'
 	@echo 'PYTHON=python3.x picks the interpreter for new environments'
@@ -63,6 +66,7 @@ endef
 test: .venv/.ready
 	.venv/bin/python -m pytest -q --durations=10 -n $(JOBS) $(QUICK) $(ARGS)
 	.venv/bin/python -m pytest -q --durations=10 $(TIMED) $(ARGS)
+	.venv/bin/python -m pytest -q --durations=10 -m 'topology and not soak' $(SAMPLE) $(ARGS)
 	@$(MAKE) --no-print-directory sdk-matrix SDKS='$(filter-out 8,$(SDKS))'
 
 matrix: export ZOHO_TOKEN_STORE_TEST_MATRIX := 1
@@ -85,12 +89,15 @@ bench: .venv/.ready
 	.venv/bin/python -m benchmarks $(ARGS)
 
 soak: .venv/.ready
-	.venv/bin/python -m pytest -q -m soak --durations=15 $(ARGS)
+	.venv/bin/python -m pytest -q -m 'soak and not topology' --durations=15 $(ARGS)
+
+topologies: .venv/.ready
+	.venv/bin/python -m pytest -q -m 'topology and not soak' --durations=15 $(ARGS)
 
 sdk-matrix: $(SDKS:%=.venv-sdk%/.ready)
 	@for sdk in $(SDKS); do \
 		echo "== SDK $$sdk"; \
-		.venv-sdk$$sdk/bin/python -m pytest -q -m sdk_matrix -n $(JOBS) tests/contract tests/unit || exit 1; \
+		.venv-sdk$$sdk/bin/python -m pytest -q -m 'sdk_matrix and not topology' -n $(JOBS) tests/contract tests/unit || exit 1; \
 	done
 
 clean:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from servers import (
     find_binaries,
     newest_binary,
 )
+from topologies import ClusterServers, SentinelServers, TopologyBackend, TopologyPool
 
 TLS_REQUIRED = "ZOHO_TOKEN_STORE_TEST_TLS"
 """Set in continuous integration: there the tests of TLS fail without a server, elsewhere they are skipped."""
@@ -46,6 +48,16 @@ def _places(*names: str) -> list[Place]:
 REAL = _places(*find_binaries())
 LIMITED: list[Place] = [(newest_binary().name + WITH_ACL, 3)] if REAL else []
 ALL = _places("fakeredis") + REAL
+# One protocol each, which is what they differ in least.
+TOPOLOGIES: list[Place] = [("sentinel", 2), ("cluster", 3)]
+
+
+def backends(*places: Place) -> list[Any]:
+    """Return parameters of `find_backend`: some places, and each topology."""
+    return [
+        *(pytest.param(each, id=f"{each[0]}-resp{each[1]}") for each in places),
+        *(pytest.param(each, id=f"{each[0]}-resp{each[1]}", marks=pytest.mark.topology) for each in TOPOLOGIES),
+    ]
 
 
 def pytest_report_header() -> str:
@@ -133,11 +145,45 @@ def fake() -> Backend:
     return Backend("fakeredis", 2, None)
 
 
-@pytest.fixture(params=ALL, ids=_ids(ALL))
-def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
-    """Give fakeredis and every real server."""
+@pytest.fixture(scope="session")
+def topology_pool() -> Iterator[TopologyPool]:
+    """Keep the session's Sentinel set and cluster, each started once, when first asked for."""
+    pool = TopologyPool(newest_binary())
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture
+def sentinels(topology_pool: TopologyPool) -> SentinelServers:
+    """Give a real Sentinel set, whole and empty, to do to it what a test wants."""
+    servers: SentinelServers = topology_pool.get_to_disturb("sentinel")
+    return servers
+
+
+@pytest.fixture
+def cluster(topology_pool: TopologyPool) -> ClusterServers:
+    """Give a real cluster, whole and empty, to do to it what a test wants."""
+    servers: ClusterServers = topology_pool.get_to_disturb("cluster")
+    return servers
+
+
+@contextmanager
+def find_backend(request: pytest.FixtureRequest, namespace: str) -> Iterator[Backend]:
+    """Give the back end that a fixture's parameter names, to be used in a namespace."""
     name, protocol = request.param
-    with server_pool.backend(name, protocol, namespace) as made:
+    if (name, protocol) in TOPOLOGIES:
+        topologies: TopologyPool = request.getfixturevalue("topology_pool")
+        yield TopologyBackend(name, protocol, topologies.get(name))
+        return
+    servers: ServerPool = request.getfixturevalue("server_pool")
+    with servers.backend(name, protocol, namespace) as made:
+        yield made
+
+
+@pytest.fixture(params=backends(*ALL))
+def backend(request: pytest.FixtureRequest, namespace: str) -> Iterator[Backend]:
+    """Give fakeredis, every real server and each topology."""
+    with find_backend(request, namespace) as made:
         yield made
 
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import redis
@@ -43,13 +43,14 @@ _START_LIMIT = 10.0
 _POLL = 0.01
 
 Protocol = Literal[2, 3]
+C = TypeVar("C")
 
 WITH_ACL = "-acl"
 """Ends the name of a back end whose clients may do what a worker may, and nothing else."""
 
 _WORKER = {"username": "worker", "password": "a worker's password"}
 
-_clients: list[redis.Redis] = []
+_clients: list[Any] = []
 
 
 class Binary(NamedTuple):
@@ -107,6 +108,11 @@ def client_for(url: str, protocol: Protocol = 2, **options: Any) -> redis.Redis:
     """Return a client that neither retries nor waits long, unless told to, so that a test sees each error at once."""
     settings: dict[str, Any] = {"protocol": protocol, "socket_timeout": 5.0, "retry": Retry(NoBackoff(), 0)}
     client: redis.Redis = redis.Redis.from_url(url, **(settings | options))
+    return register(client)
+
+
+def register(client: C) -> C:
+    """Return a client, which is closed at the end of the test."""
     _clients.append(client)
     return client
 
@@ -150,6 +156,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
+        self.is_paused = False
 
     def __enter__(self) -> Server:
         return self.start()
@@ -235,6 +242,7 @@ class Server:
                 if process.stdin is not None:
                     process.stdin.close()
         self._guard = self._process = None
+        self.is_paused = False
 
     def restart(self) -> None:
         """Kill the process and start it again on the same directory, socket and port."""
@@ -251,10 +259,12 @@ class Server:
     def pause(self) -> None:
         """Freeze the process with SIGSTOP: it is connected to, and stays silent."""
         self._signal(signal.SIGSTOP)
+        self.is_paused = True
 
     def resume(self) -> None:
         """Let a paused process go on."""
         self._signal(signal.SIGCONT)
+        self.is_paused = False
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -327,6 +337,10 @@ class Backend:
     def admin(self, **options: Any) -> redis.Redis:
         """Return a new client that may do everything: for a look underneath."""
         return self.client(**options)
+
+    def inside(self, namespace: str, **options: Any) -> redis.Redis:
+        """Return a client as by `admin`, of the server that a namespace lives on; here there is but one."""
+        return self.admin(**options)
 
     def admit(self, namespace: str) -> None:
         """Let the clients into a namespace. Without an ACL they may go everywhere."""

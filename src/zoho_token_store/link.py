@@ -20,6 +20,7 @@ from zoho_token_store.clock import SystemClock
 from zoho_token_store.connection import Connections
 from zoho_token_store.errors import ConfigurationError, StoreClosed, StoreUnavailable
 from zoho_token_store.refusal import refusal
+from zoho_token_store.route import Route, redirection
 from zoho_token_store.script import Script
 from zoho_token_store.stats import Stats
 
@@ -39,29 +40,33 @@ LINE_TIMEOUT = BLOCK_MS / 1000 + 0.5
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 
-# A server in transition says these; "-OOM" too, since memory comes back when keys expire.
-_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "BUSY", "OOM", "NOREPLICAS",
-            "MISCONF", "max number of clients", "command not allowed when used memory")  # fmt: skip
+# A server in transition says these; "-OOM" too, since memory comes back when keys expire. redis-py has classes of
+# its own for some, in newer releases for more.
+_TRANSITIONS = (exceptions.ReadOnlyError, exceptions.TryAgainError, exceptions.ClusterDownError,
+                exceptions.MasterDownError, exceptions.AskError)  # fmt: skip
+_PASSING = ("MOVED", "ASK ", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "BUSY",
+            "OOM", "NOREPLICAS", "MISCONF",
+            "max number of clients", "command not allowed when used memory")  # fmt: skip
 
 
 class RedisLink:
     """Runs scripts, and waits on streams.
 
     Args:
-        client: Whose settings are used.
+        route: Leads to the server of the namespace.
         budget: Seconds for one exchange, its retries included.
         clock: This machine's clocks.
         stats: Where retries are counted.
     """
 
-    def __init__(self, client: redis.Redis, budget: float, clock: SystemClock, stats: Stats) -> None:
-        self._client = client
+    def __init__(self, route: Route, budget: float, clock: SystemClock, stats: Stats) -> None:
+        self._route = route
         self._budget = budget
         self._clock = clock
         self._stats = stats
         # A silent server is found out after half of the budget, which leaves the other half for another attempt.
-        self._connections = Connections(client, budget / 2)
-        self._blocking = Connections(client, budget / 2 + BLOCK_MS / 1000)
+        self._connections = Connections(route, budget / 2)
+        self._blocking = Connections(route, budget / 2 + BLOCK_MS / 1000)
         self._checked = False
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
@@ -89,8 +94,8 @@ class RedisLink:
             self._clock.sleep(_LONGEST_PAUSE * random.random())  # noqa: S311 - spreads load, guards nothing
 
     def line(self) -> Line:
-        """Return a connection of its own with the same settings."""
-        return Line(self._client)
+        """Return a connection of its own to the same server."""
+        return Line(self._route)
 
     def ask(self, *command: str | int) -> Any:
         """Run one command, again if need be, and return the answer.
@@ -109,6 +114,7 @@ class RedisLink:
 
     def reset_after_fork(self) -> None:
         """Leave the parent's connections to the parent."""
+        self._route.reset_after_fork()
         self._connections.reset_after_fork()
         self._blocking.reset_after_fork()
 
@@ -133,7 +139,12 @@ class RedisLink:
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         if passing(error):
             self._stats.count("unavailable")
-            return StoreUnavailable(f"Redis has not answered usefully within {self._budget:g} s", cause=error)
+            hint = (
+                "; its cluster has the namespace elsewhere, which redis+cluster:// follows"
+                if redirection(error)[0]
+                else ""
+            )
+            return StoreUnavailable(f"Redis has not answered usefully within {self._budget:g} s{hint}", cause=error)
         return StoreUnavailable(refusal(error) or "Redis refuses", cause=error, passing=False)
 
     def _check_server(self, deadline: float) -> None:
@@ -166,11 +177,11 @@ class Line:
     Nothing is tried again: what goes wrong is what the caller wants to know.
 
     Args:
-        client: Whose settings are used.
+        route: Leads to the server.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._connections = Connections(client, LINE_TIMEOUT)
+    def __init__(self, route: Route) -> None:
+        self._connections = Connections(route, LINE_TIMEOUT)
         self._closed = False
         self._connection: Any = None
 
@@ -214,7 +225,7 @@ def passing(error: Exception) -> bool:
     """Return whether asking again later may help, as against what Redis refuses for good."""
     if refusal(error):
         return False
-    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
+    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError, *_TRANSITIONS)):
         return True
     return isinstance(error, redis.ResponseError) and any(
         word in f"{type(error).__name__} {error}" for word in _PASSING

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from functools import partial
 from math import inf
-from typing import Any
 
 from zoho_token_store.accounts import Accounts
 from zoho_token_store.breaker import Breaker
@@ -30,6 +29,7 @@ from zoho_token_store.saver import Save, Saver
 from zoho_token_store.shortcut import Known, Shortcut, give_back
 from zoho_token_store.stats import Stats
 from zoho_token_store.supply import ElectedSupply, ManagedSupply
+from zoho_token_store.topology import Topology
 from zoho_token_store.transaction import Transactions
 
 log = logging.getLogger("zoho_token_store")
@@ -39,7 +39,7 @@ class Parts:
     """The parts of one store. None of them knows the store, which can so be collected while threads of theirs run.
 
     Args:
-        client: Whose settings lead to Redis.
+        topology: Leads to Redis.
         namespace: Whose tokens.
         options: How the store behaves.
         clock: This machine's clocks.
@@ -50,7 +50,7 @@ class Parts:
         keeper: None unless the store refreshes by itself.
     """
 
-    def __init__(self, client: Any, namespace: str, options: Options, clock: SystemClock) -> None:
+    def __init__(self, topology: Topology, namespace: str, options: Options, clock: SystemClock) -> None:
         keys = Keyspace(namespace, read_pointer_keys(options.pointer_keys))
         codec = _make_codec(namespace, options)
         self.origin = object()
@@ -58,7 +58,7 @@ class Parts:
         self.owners = Owners()
         # One that is renewed is held until it is used or given up.
         self.held = HeldLeases(clock, options.lease_ttl if options.refresh == "sdk" else inf)
-        self.link = RedisLink(client, options.operation_timeout, clock, self.stats)
+        self.link = RedisLink(topology.route(keys.nothing), options.operation_timeout, clock, self.stats)
         self.repository = Repository(self.link, keys, codec, options, clock)
         self.transactions = Transactions(self.repository, self.stats)
         shared = (options, self.owners, self.held, self.stats, clock)

@@ -13,7 +13,6 @@ import redis
 
 from zoho_token_store.cipher import AesGcmCipher
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.connection import client_from_url
 from zoho_token_store.errors import ConfigurationError, RefreshRejected, StoreUnavailable
 from zoho_token_store.events import EventReader
 from zoho_token_store.finder import Found
@@ -42,6 +41,7 @@ from zoho_token_store.sdk import (
     wants_name,
 )
 from zoho_token_store.snapshot import Snapshot
+from zoho_token_store.topology import Topology, topology_from_url, topology_of
 from zoho_token_store.zoho_sdk import TokenStore
 
 log = logging.getLogger("zoho_token_store")
@@ -65,7 +65,8 @@ class RedisTokenStore(TokenStore):
     ``Initializer.initialize(store=...)``; application code does not change.
 
     Args:
-        client: A ``redis.Redis``; its address, credentials and TLS settings are used, its connections are not.
+        client: A ``redis.Redis``, also from ``Sentinel(...).master_for(...)``, or a ``redis.cluster.RedisCluster``; its
+            addresses, credentials and TLS settings are used, its connections are not.
         namespace: One application's tokens, ``[A-Za-z0-9_.-]{1,64}``. Two namespaces never see each other.
         options: See :class:`zoho_token_store.options.Options`.
 
@@ -73,15 +74,15 @@ class RedisTokenStore(TokenStore):
         ConfigurationError: Something of this cannot be used; the message says what can.
     """
 
-    def __init__(self, client: redis.Redis, namespace: str, **options: object) -> None:
-        self._start(client, namespace, dict(options), SystemClock())
+    def __init__(self, client: redis.Redis | redis.RedisCluster | Topology, namespace: str, **options: object) -> None:
+        self._start(topology_of(client), namespace, dict(options), SystemClock())
 
-    def _start(self, client: Any, namespace: str, options: dict[str, object], clock: SystemClock) -> None:
+    def _start(self, topology: Topology, namespace: str, options: dict[str, object], clock: SystemClock) -> None:
         self._clock = clock
         checked = make_options(options)
         if checked.redact_sdk_log:
             install_redaction()
-        self._parts = parts = Parts(client, namespace, checked, clock)
+        self._parts = parts = Parts(topology, namespace, checked, clock)
         self._origin = parts.origin
         self._stats = parts.stats
         self._link = parts.link
@@ -106,7 +107,9 @@ class RedisTokenStore(TokenStore):
         """Return a store for a URL.
 
         Args:
-            url: ``redis://``, ``rediss://`` or ``unix://``, with redis-py's query options.
+            url: Of one server, ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix:///path``; of a Sentinel set,
+                ``redis+sentinel://host:port,host:port/service/db``; of a cluster, ``redis+cluster://host:port,host:port``.
+                With redis-py's query options, and ``operation_timeout``. See :mod:`zoho_token_store.address`.
             namespace: See the class.
             encryption_keys: Keys of an :class:`~zoho_token_store.cipher.AesGcmCipher`, newest first, in place of
                 the option ``cipher``.
@@ -119,7 +122,8 @@ class RedisTokenStore(TokenStore):
             if options.get("cipher") is not None:
                 raise ConfigurationError("encryption_keys", "cannot be given beside a cipher")
             options["cipher"] = AesGcmCipher(encryption_keys)
-        return cls(client_from_url(url), namespace, **options)
+        topology, named = topology_from_url(url)
+        return cls(topology, namespace, **(named | options))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **options: object) -> RedisTokenStore:

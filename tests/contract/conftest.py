@@ -9,37 +9,35 @@ from typing import Any
 
 import pytest
 
-from conftest import ALL, LIMITED
+from conftest import ALL, LIMITED, backends, find_backend
 from contract.aging import Aging
-from servers import Backend, ServerPool, newest_binary
+from servers import Backend, Protocol, ServerPool, newest_binary
 from zoho_token_store import AesGcmCipher, RedisTokenStore
 from zoho_token_store.codec import Codec, SealedCodec
 from zoho_token_store.keyring import new_key
 
 MakeStore = Callable[..., RedisTokenStore]
 
-SEALED = ("sealed", 3)
+SEALED: tuple[str, Protocol] = ("sealed", 3)
 """The newest server, for stores that seal all they can: whatever else they promise holds for them too."""
 
-READABLE = [*ALL, *LIMITED]
+READABLE = backends(*ALL, *LIMITED)
 
 
-@pytest.fixture(params=[*READABLE, SEALED], ids=[f"{name}-resp{protocol}" for name, protocol in (*READABLE, SEALED)])
+@pytest.fixture(params=[*READABLE, pytest.param(SEALED, id=f"{SEALED[0]}-resp{SEALED[1]}")])
 def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
-    """Give fakeredis, every real server, one under the workers' ACL, and one for stores with keys."""
-    name, protocol = request.param
+    """Give every back end, one under the workers' ACL, and one for stores with keys."""
     if request.param == SEALED:
-        yield Backend(name, protocol, server_pool.get(newest_binary().name))
+        yield Backend(*SEALED, server_pool.get(newest_binary().name))
         return
-    with server_pool.backend(name, protocol, namespace) as made:
+    with find_backend(request, namespace) as made:
         yield made
 
 
-@pytest.fixture(params=READABLE, ids=[f"{name}-resp{protocol}" for name, protocol in READABLE])
-def readable_backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
+@pytest.fixture(params=READABLE)
+def readable_backend(request: pytest.FixtureRequest, namespace: str) -> Iterator[Backend]:
     """Give every back end for stores without keys, where a test is about what lies there in the clear."""
-    name, protocol = request.param
-    with server_pool.backend(name, protocol, namespace) as made:
+    with find_backend(request, namespace) as made:
         yield made
 
 
@@ -101,9 +99,9 @@ def aging(raw: Any, codec: Codec, namespace: str) -> Aging:
 
 
 @pytest.fixture
-def raw(backend: Backend) -> Iterator[Any]:
-    """Return a client that looks underneath and answers with text."""
-    client = backend.admin(decode_responses=True)
+def raw(backend: Backend, namespace: str) -> Iterator[Any]:
+    """Return a client that looks underneath, where the test's namespace lives, and answers with text."""
+    client = backend.inside(namespace, decode_responses=True)
     yield client
     client.close()
 

@@ -25,6 +25,7 @@ from zoho_token_store.feed import EventFeed
 from zoho_token_store.link import RedisLink
 from zoho_token_store.near import Near
 from zoho_token_store.stats import Stats
+from zoho_token_store.topology import topology_of
 
 STREAM = "zts:{test}:events"
 USER = ("user", "digest")
@@ -38,7 +39,7 @@ class Reader:
         clock = SystemClock()
         self.near: Near[str] = Near(1000, 3600.0, 300.0, clock)
         self.losses: list[tuple[list[str], bool]] = []
-        self.link = RedisLink(client, 2.0, clock, Stats())
+        self.link = RedisLink(topology_of(client).route(STREAM), 2.0, clock, Stats())
         self.feed = EventFeed(self.link, stream, self.near, self.note, Breaker(clock), clock)
 
     def note(self, values: list[str], witness: bool) -> None:

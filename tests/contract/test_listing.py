@@ -115,14 +115,17 @@ class TestNamespaces:
         neighbour.delete_token("same")
         assert store.find_token(by_user("ada")).get_access_token() == "at"
 
-    def test_delete_tokens_stays_inside(self, store: RedisTokenStore, neighbour: RedisTokenStore, raw) -> None:
+    def test_delete_tokens_stays_inside(
+        self, store: RedisTokenStore, neighbour: RedisTokenStore, raw, namespace: str
+    ) -> None:
         """All tokens of one namespace go; the other's and everything else in Redis stay."""
-        raw.set("something-else", "1")
+        other_key = f"something-else:{{{namespace}}}"
+        raw.set(other_key, "1")
         fill(neighbour, 7)
         neighbour.delete_tokens()
         assert neighbour.get_tokens() == []
         assert [token.get_id() for token in store.get_tokens()] == ["same"]
-        assert raw.get("something-else") == "1"
+        assert raw.get(other_key) == "1"
 
     def test_a_lease_is_the_namespaces_own(self, store: RedisTokenStore, neighbour: RedisTokenStore) -> None:
         """One namespace's refresh holds up no other."""

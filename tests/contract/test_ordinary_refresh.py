@@ -8,6 +8,7 @@ import pytest
 
 import zoho_token_store.saver
 from contract.tokens import make_token, refreshed
+from servers import Backend
 from zoho_token_store import RedisTokenStore
 from zoho_token_store.codec import MARK
 
@@ -49,13 +50,17 @@ def refresh_twice(store: RedisTokenStore, *, leased: bool, left: float) -> str:
 @pytest.mark.parametrize("leased", [True, False], ids=["leased", "unasked"])
 @pytest.mark.parametrize("left", [3600, 5], ids=["live", "due"])
 def test_both_ways_lead_to_the_same_place(
-    make_store: Any, raw: Any, namespace: str, monkeypatch: pytest.MonkeyPatch, leased: bool, left: float
+    make_store: Any, backend: Backend, namespace: str, monkeypatch: pytest.MonkeyPatch, leased: bool, left: float
 ):
     """Keys, values, lives and events are the same whichever way a refresh was written."""
     short = refresh_twice(make_store(f"{namespace}.s"), leased=leased, left=left)
     monkeypatch.setattr(zoho_token_store.saver, "plan_refresh", lambda wish, now_ms: None)
     general = refresh_twice(make_store(f"{namespace}.g"), leased=leased, left=left)
-    assert picture(raw, f"{namespace}.s", short) == picture(raw, f"{namespace}.g", general)
+    pictures = []
+    for name, record_id in ((f"{namespace}.s", short), (f"{namespace}.g", general)):
+        pictures.append(picture(backend.inside(name, decode_responses=True), name, record_id))
+    assert pictures[0] == pictures[1]
+    assert pictures[0]
 
 
 def test_the_shorter_way_is_taken(store: RedisTokenStore, monkeypatch: pytest.MonkeyPatch):

@@ -8,7 +8,7 @@ import pytest
 
 from integration.fleet import Fleet, Worker
 from integration.site import Site
-from servers import Server
+from topologies import Home, TopologyPool
 from zoho_token_store.testing import FakeZoho
 
 
@@ -34,7 +34,12 @@ def zoho() -> Iterator[FakeZoho]:
         yield zoho
 
 
-@pytest.fixture
-def site(real_server: Server, namespace: str, zoho: FakeZoho) -> Site:
-    """Give a Redis server, a namespace and a stand-in."""
-    return Site(real_server, namespace, zoho)
+@pytest.fixture(
+    params=["server", *(pytest.param(name, marks=pytest.mark.topology) for name in ("sentinel", "cluster"))]
+)
+def site(request: pytest.FixtureRequest, namespace: str, zoho: FakeZoho) -> Site:
+    """Give a namespace, on one server or one of the topologies, and a stand-in."""
+    if request.param == "server":
+        return Site(request.getfixturevalue("real_server"), namespace, zoho)
+    pool: TopologyPool = request.getfixturevalue("topology_pool")
+    return Site(Home(pool.get_to_disturb(request.param), namespace), namespace, zoho)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from integration.desk import make_token
 from integration.fleet import Worker, do_all
 from servers import Server
+from topologies import Home
 from zoho_token_store import RedisTokenStore
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.options import USABLE
@@ -32,12 +33,12 @@ class Site(NamedTuple):
     """Everything that a fleet shares.
 
     Attributes:
-        server: The Redis server.
+        server: The Redis server, or what stands for one in a topology.
         namespace: The fleet's.
         zoho: The stand-in.
     """
 
-    server: Server
+    server: Server | Home
     namespace: str
     zoho: FakeZoho
 

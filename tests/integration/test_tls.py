@@ -20,6 +20,7 @@ from integration.fleet import wait_until
 from servers import Binary, Protocol, Server, client_for
 from zoho_token_store import RedisTokenStore, StoreUnavailable, TokenDeleted, acl, tls
 from zoho_token_store.connection import Connections
+from zoho_token_store.topology import topology_from_url
 
 PASSWORD = "pa55word-in-a-url"
 AT_ONCE = 5.0
@@ -59,6 +60,11 @@ def url_of(server: Server, protocol: Protocol = 2, host: str = "127.0.0.1", **op
     """Return the URL of the worker on a server, with more options in the query."""
     query = "&".join(f"{name}={value}" for name, value in {"protocol": protocol, **options}.items())
     return f"rediss://worker:{PASSWORD}@{host}:{server.port}/0?{query}"
+
+
+def connections(url: str) -> Connections:
+    """Return connections as a store makes them for a URL."""
+    return Connections(topology_from_url(url)[0].route("key"), 1.0)
 
 
 def work(store: RedisTokenStore) -> None:
@@ -248,13 +254,13 @@ class TestClientsCertificate:
         pair = authority.issue("client")
         cut_off = redis.ConnectionError("Error 8 while writing to socket. EOF occurred in violation of protocol.")
         refused = redis.ConnectionError("Error 111 connecting to 127.0.0.1. Connection refused.")
-        without = Connections(redis.Redis.from_url(url_of(server, ssl_ca_certs=authority.path)), 1.0)
+        without = connections(url_of(server, ssl_ca_certs=authority.path))
         assert "CERTIFICATE_REQUIRED" in str(without.explain(cut_off, 1.0))
         assert without.explain(cut_off, 0.0) is cut_off  # there is no time to ask
         assert without.explain(refused, 1.0) is refused
         files = {"ssl_certfile": pair.certificate, "ssl_keyfile": pair.key}
         url = url_of(server, ssl_ca_certs=authority.path, **files)
-        assert Connections(redis.Redis.from_url(url), 1.0).explain(cut_off, 1.0) is cut_off
+        assert connections(url).explain(cut_off, 1.0) is cut_off
 
     def test_renewed(self, server: Server, authority: Authority, namespace: str, tmp_path: Path) -> None:
         """The files are read for each new connection: a certificate that was renewed needs no new store."""

@@ -204,6 +204,10 @@ class Process:
         self.store.close()
         self.dead = True
 
+    def route(self, key: str) -> Process:
+        """Stand where a way to Redis is asked for; `SimulatedLink` takes it."""
+        return self
+
     def _open(self) -> RedisTokenStore:
         store = RedisTokenStore.__new__(RedisTokenStore)
         store._start(self, "sim", dict(self._options), self.clock)
@@ -230,7 +234,7 @@ def seams(world: World) -> Iterator[None]:
     threads = SimulatedThreading(world.scheduler)
     with ExitStack() as stack:
         for module, name, stand_in in (
-            # The link's constructor is the seam: a process stands where it takes a client.
+            # The link's constructor is the seam: a process stands where it takes a route.
             (parts, "RedisLink", SimulatedLink),
             (parts, "Accounts", SimulatedAccounts),
             (keeper, "ThreadPoolExecutor", Pool(threads)),

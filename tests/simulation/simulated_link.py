@@ -33,7 +33,7 @@ class SimulatedLink:
     """Runs scripts when the scheduler says so.
 
     Args:
-        process: Whose link it is; passed where a `RedisLink` takes its client.
+        process: Whose link it is; passed where a `RedisLink` takes its route.
         budget: Seconds for one exchange, its retries included.
         clock: This machine's clocks.
         stats: Where retries are counted.

@@ -10,7 +10,7 @@ import redis
 
 from certificates import Authority, Pair
 from zoho_token_store import ConfigurationError, RedisTokenStore, tls
-from zoho_token_store.connection import client_from_url
+from zoho_token_store.topology import topology_from_url
 
 PASSWORD = "key-pa55word"
 
@@ -106,7 +106,8 @@ def test_what_a_url_cannot_say_is_refused(option: str) -> None:
 )
 def test_a_url_has_the_name_checked(url: str, checked: bool | None) -> None:
     """With every release of redis-py, since it is said; not where there is no TLS, or nothing is verified."""
-    assert client_from_url(url).connection_pool.connection_kwargs.get("ssl_check_hostname") is checked
+    topology: Any = topology_from_url(url)[0]
+    assert topology._dialer._settings.get("ssl_check_hostname") is checked
 
 
 def test_nobody_answers() -> None:
