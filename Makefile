@@ -16,7 +16,9 @@ JOBS := 2
 QUICK := tests/contract tests/scripts tests/simulation tests/unit
 TIMED := tests/cli tests/deployment tests/integration
 # Of what `make topologies` runs on a Sentinel set and a cluster; all of it takes too long for each time.
-SAMPLE := tests/contract/test_connecting.py tests/contract/test_find.py tests/contract/test_leases.py tests/topology
+SAMPLE := tests/contract/test_connecting.py tests/contract/test_find.py tests/topology/test_access.py \
+	tests/topology/test_failover.py::test_a_master_is_killed tests/topology/test_slots.py::test_a_slot_moves_under_load \
+	tests/topology/test_slots.py::test_namespaces_spread tests/topology/test_durable.py::test_a_save_that_lacks_replicas
 
 .DEFAULT_GOAL := help
 .PHONY: help test matrix lint format demo bench soak topologies sdk-matrix clean python

@@ -27,7 +27,16 @@ T = TypeVar("T")
 SERVICE = "tokens"
 SLOTS = 16384
 _WHOLE = 40.0  # seconds that a set is given to become whole
-_KEPT = ("--appendonly", "yes", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+_KEPT = (
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--repl-diskless-sync-delay",
+    "0",
+    "--repl-ping-replica-period",
+    "1",
+)
 
 
 def wait_until(condition: Callable[[], T | None], what: str, at_most: float = _WHOLE) -> T:
@@ -274,14 +283,13 @@ class ClusterServers:
         with node.client(decode_responses=True) as client:
             return str(client.execute_command("CLUSTER MYID"))
 
-    def migrate(self, slot: int, target: Server, batch: int = 10, between: Callable[[], Any] = lambda: None) -> None:
+    def migrate(self, slot: int, target: Server, batch: int = 200) -> None:
         """Move a slot with all its keys, as ``redis-cli --cluster reshard`` does.
 
         Args:
             slot: Which.
             target: Where to: a master.
             batch: Keys at a time.
-            between: Called before each batch.
         """
         source = wait_until(lambda: self._agreed(slot), "the nodes agree on who has the slot")
         if source is target:
@@ -289,7 +297,7 @@ class ClusterServers:
         with source.client() as old, target.client() as new:
             new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", self.name_of(source))
             old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", self.name_of(target))
-            while between() or True:
+            while True:
                 keys = old.execute_command("CLUSTER GETKEYSINSLOT", slot, batch)
                 if not keys:
                     break

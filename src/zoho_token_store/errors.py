@@ -15,6 +15,7 @@
         ├── RefreshRejected         Zoho has refused the credentials for good
         ├── RevocationIncomplete    a token was not ended at Zoho, or not deleted here
         ├── StoreUnavailable        Redis did not answer within the operation budget
+        │   └── NotDurable          it has, and fewer replicas than wanted have what was saved
         ├── StoreClosed             the store was closed
         ├── UnsupportedSchema       written by a newer release that this one does not understand
         ├── DecryptionFailed        sealed under a key that is not there, or changed since, or not sealed at all
@@ -199,6 +200,22 @@ class StoreUnavailable(TokenStoreError):
     def __init__(self, message: str, *, cause: BaseException | None = None, passing: bool = True) -> None:
         super().__init__(message, cause=cause)
         self.passing = passing
+
+
+class NotDurable(StoreUnavailable):
+    """A save is stored, but fewer replicas than ``min_replicas`` have it: a failover now might lose it.
+
+    The save is kept in the process, and replicas are waited for again, as with any save that Redis has not taken.
+
+    Attributes:
+        replicas: How many have it.
+        wanted: How many should.
+    """
+
+    def __init__(self, replicas: int, wanted: int) -> None:
+        super().__init__(f"the save is stored, and only {replicas} of {wanted} replicas have it yet")
+        self.replicas = replicas
+        self.wanted = wanted
 
 
 class StoreClosed(TokenStoreError):

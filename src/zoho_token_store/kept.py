@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.errors import StoreUnavailable, TokenStoreError
+from zoho_token_store.errors import NotDurable, StoreUnavailable, TokenStoreError
 from zoho_token_store.lifecycle import hook_exits
 from zoho_token_store.saver import Save
 from zoho_token_store.stats import Stats
@@ -22,6 +22,8 @@ ROUND = 1.0
 
 class KeptSaves:
     """Tries saves again: in the background, and before each look-up.
+
+    Those that are stored and only lack replicas hold up no look-up: these are waited for in the background alone.
 
     Args:
         store: Tries one.
@@ -50,6 +52,8 @@ class KeptSaves:
         """Start empty: what the parent keeps, the parent stores."""
         self._storing = threading.Lock()
         self._saves: deque[Save] = deque()
+        self._waiting = threading.Lock()
+        self._short: deque[Save] = deque()  # stored, and on too few replicas
         self._refusal: tuple[float, StoreUnavailable] | None = None
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
@@ -60,10 +64,15 @@ class KeptSaves:
     def keep(self, save: Save) -> None:
         """Keep a save, and see to it that it is tried again."""
         hook_exits()
-        self._stats.count("saves_kept")
-        self._saves.append(save)
-        self._on_keep(save)
-        log.error("a save could not be stored; it is kept in this process and tried again (%d kept)", len(self._saves))
+        if save.is_short:
+            self._short.append(save)
+            self._stats.count("saves_not_durable")
+            log.error("a save is stored on too few replicas; they are waited for (%d such saves)", len(self._short))
+        else:
+            self._stats.count("saves_kept")
+            self._saves.append(save)
+            self._on_keep(save)
+            log.error("a save could not be stored; it is kept in this process and tried again (%d kept)", len(self))
         with self._storing:
             if self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="zoho-token-store-kept-saves", daemon=True)
@@ -93,15 +102,19 @@ class KeptSaves:
     def close(self) -> None:
         """Try a last time, and end the background thread."""
         self._closed.set()
-        if not self._saves:
-            return
-        with suppress(TokenStoreError), self._storing:
-            self._store_all()
+        if self._saves:
+            with suppress(TokenStoreError), self._storing:
+                self._store_all()
         if self._saves:
             log.critical(
                 "%d saves are lost: Redis did not take them until the store or the process ended", len(self._saves)
             )
             self._saves.clear()
+        if self._short:
+            self._wait_for_replicas()
+        if self._short:
+            log.critical("%d saves are on too few replicas, and a failover now may lose them", len(self._short))
+            self._short.clear()
 
     def _store_all(self) -> None:
         """Try each save once, oldest first; one that cannot be stored stays."""
@@ -109,6 +122,9 @@ class KeptSaves:
             save = self._saves.popleft()
             try:
                 self._store(save)
+            except NotDurable:
+                self._short.append(save)
+                log.warning("a kept save is stored, on too few replicas")
             except StoreUnavailable as error:
                 if error.passing:
                     self._saves.appendleft(save)
@@ -122,12 +138,30 @@ class KeptSaves:
                 log.warning("a kept save is stored")
         self._refusal = None
 
+    def _wait_for_replicas(self) -> None:
+        """Try again what is on too few replicas, until one stays so: the others would only find out the same."""
+        with self._waiting:
+            while self._short:
+                save = self._short.popleft()
+                try:
+                    self._store(save)
+                except StoreUnavailable:
+                    self._short.appendleft(save)
+                    return
+                except TokenStoreError as error:
+                    self._stats.count("saves_dropped")
+                    log.error("a save that was on too few replicas is refused by now: %s", error)
+                else:
+                    log.warning("a save is on enough replicas now")
+
     def _run(self) -> None:
         while not self._closed.wait(ROUND):
             try:
                 with self._storing:
                     self._store_all()
-                    if not self._saves:
+                self._wait_for_replicas()
+                with self._storing:
+                    if not self._saves and not self._short:
                         self._thread = None
                         return
             except StoreUnavailable:

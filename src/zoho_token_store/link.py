@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -68,6 +68,7 @@ class RedisLink:
         self._connections = Connections(route, budget / 2)
         self._blocking = Connections(route, budget / 2 + BLOCK_MS / 1000)
         self._checked = False
+        self._exchange: Callable[..., Any] = ask
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run a script, again if need be: every script gives the same outcome when it is repeated.
@@ -75,7 +76,7 @@ class RedisLink:
         Raises:
             StoreUnavailable: Redis has not taken it within the budget.
         """
-        deadline = self._clock.monotonic() + self._budget
+        deadline = self._deadline()
         if not self._checked:
             self._check_server(deadline)
         request = (len(keys), *keys, *args)
@@ -89,7 +90,7 @@ class RedisLink:
         block_ms = max(1, min(at_most_ms, BLOCK_MS))
         try:
             read = ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", stream, after)
-            self._blocking.use(self._blocking.timeout, _ask, *read)
+            self._blocking.use(self._blocking.timeout, ask, *read)
         except (redis.RedisError, OSError):
             self._clock.sleep(_LONGEST_PAUSE * random.random())  # noqa: S311 - spreads load, guards nothing
 
@@ -103,7 +104,7 @@ class RedisLink:
         Raises:
             StoreUnavailable: Redis has not answered within the budget.
         """
-        deadline = self._clock.monotonic() + self._budget
+        deadline = self._deadline()
         self._check_server(deadline)
         return self._retried(deadline, *command)
 
@@ -118,11 +119,15 @@ class RedisLink:
         self._connections.reset_after_fork()
         self._blocking.reset_after_fork()
 
+    def _deadline(self) -> float:
+        """Return until when an operation that begins now may last, by the monotonic clock."""
+        return self._clock.monotonic() + self._budget
+
     def _retried(self, deadline: float, *request: str | int) -> Any:
         left, pause = deadline - self._clock.monotonic(), _FIRST_PAUSE
         for attempt in count(1):
             try:
-                return self._connections.use(left, _ask, *request)
+                return self._connections.use(left, self._exchange, *request)
             except exceptions.NoScriptError:
                 raise
             except (redis.RedisError, OSError) as failure:
@@ -212,10 +217,11 @@ class Line:
         connection.connect()
         if self._closed:  # meanwhile: there was nothing to hang up
             raise StoreClosed
-        return _ask(connection, *command)
+        return ask(connection, *command)
 
 
-def _ask(connection: Any, *command: str | int) -> Any:
+def ask(connection: Any, *command: str | int) -> Any:
+    """Send one command on a connection, and return the answer."""
     packed = [_pack(command)] if _pack else connection.pack_command(*command)
     connection.send_packed_command(packed, check_health=False)
     return connection.read_response()

@@ -54,6 +54,7 @@ class Options:
             default, and renewed while the refresh goes on.
         wait_timeout: How long a call waits for another worker's refresh; at least twice ``lease_ttl``.
         operation_timeout: The budget of one exchange with Redis, its retries included.
+        min_replicas: How many replicas must have a save that holds a new refresh token before it counts; 0 for none.
         retention: Life of a refreshable record since it was last saved; None keeps it until it is deleted.
         default_access_ttl: How long an access token is kept whose expiry is not known.
         tombstone_ttl: How long a deleted record is remembered as deleted.
@@ -87,6 +88,7 @@ class Options:
     lease_ttl: float = 8.0
     wait_timeout: float = 20.0
     operation_timeout: float = 2.0
+    min_replicas: int = 0
     retention: float | None = None
     default_access_ttl: float = 3600.0
     tombstone_ttl: float = 86400.0
@@ -110,6 +112,7 @@ class Options:
         self._check_range("lease_ttl", 0.1, 3600)
         self._check_range("wait_timeout", 2 * self.lease_ttl, 86400, "at least twice lease_ttl")
         self._check_range("operation_timeout", 0.05, 600)
+        check_count("min_replicas", self.min_replicas, 0, 100)
         self._check_range("default_access_ttl", 1, 10 * 365 * 86400)
         self._check_range("tombstone_ttl", self.wait_timeout, 10 * 365 * 86400, "at least wait_timeout")
         if self.retention is not None:

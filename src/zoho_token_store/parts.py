@@ -10,6 +10,7 @@ from zoho_token_store.accounts import Accounts
 from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.codec import Codec, SealedCodec
+from zoho_token_store.durable import DurableTransactions
 from zoho_token_store.errors import TokenStoreError
 from zoho_token_store.feed import EventFeed
 from zoho_token_store.finder import Finder
@@ -22,6 +23,7 @@ from zoho_token_store.lifecycle import GRACE
 from zoho_token_store.link import RedisLink
 from zoho_token_store.near import Near
 from zoho_token_store.options import NearCache, Options
+from zoho_token_store.pinned import PinnedLink
 from zoho_token_store.refresher import Refresher
 from zoho_token_store.repository import Repository
 from zoho_token_store.revocation import Revoker
@@ -58,13 +60,18 @@ class Parts:
         self.owners = Owners()
         # One that is renewed is held until it is used or given up.
         self.held = HeldLeases(clock, options.lease_ttl if options.refresh == "sdk" else inf)
-        self.link = RedisLink(topology.route(keys.nothing), options.operation_timeout, clock, self.stats)
+        exchanges = (topology.route(keys.nothing), options.operation_timeout, clock, self.stats)
+        self.link = RedisLink(*exchanges)
         self.repository = Repository(self.link, keys, codec, options, clock)
         self.transactions = Transactions(self.repository, self.stats)
         shared = (options, self.owners, self.held, self.stats, clock)
         self.finder = Finder(self.repository, *shared)
         self.accounts = Accounts(options.request_timeout, clock)
-        self.saver = Saver(self.repository, self.transactions, *shared)
+        durable = None
+        if options.min_replicas:
+            over = partial(self._make_repository, keys, codec, options, clock)
+            durable = DurableTransactions(partial(PinnedLink, *exchanges), over, options.min_replicas, self.stats)
+        self.saver = Saver(self.repository, self.transactions, durable, *shared)
         self.kept = KeptSaves(self.saver.store, self._hold, options.operation_timeout, self.stats, clock)
         self.supply = self._make_supply(options, clock)
         self.revoker = Revoker(self.accounts, self.repository, self.transactions, options, self.stats, clock)
@@ -72,6 +79,14 @@ class Parts:
         self.keeper = None
         if isinstance(self.supply, ManagedSupply):
             self.keeper = Keeper(self.supply, self.repository, options, clock)
+
+    def _make_repository(
+        self, keys: Keyspace, codec: Codec, options: Options, clock: SystemClock, link: PinnedLink
+    ) -> Repository:
+        """Return a repository that uses another link, by the same clock of Redis."""
+        repository = Repository(link, keys, codec, options, clock)
+        repository.server_clock = self.repository.server_clock
+        return repository
 
     def _make_supply(self, options: Options, clock: SystemClock) -> ElectedSupply | ManagedSupply:
         if options.refresh == "sdk":

@@ -11,7 +11,8 @@ from functools import partial
 
 from zoho_token_store.change import Change
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.errors import StoreUnavailable, TokenStoreError
+from zoho_token_store.durable import DurableTransactions
+from zoho_token_store.errors import NotDurable, StoreUnavailable, TokenStoreError
 from zoho_token_store.lease import HeldLeases, Lease, Owners
 from zoho_token_store.match import TokenData, lease_names
 from zoho_token_store.merge import Wish
@@ -37,11 +38,13 @@ class Save:
         wish: What is to be saved; its access token is set when Redis's time is known.
         on_stored: Called with the record as this attempt has stored it (None if an earlier one did), and with its id.
         tried: The change that the last attempt has made of it.
+        is_short: Whether it is stored, and only lacks replicas.
     """
 
     wish: Wish
     on_stored: Callable[[TokenRecord | None, str], None]
     tried: Change | None = None
+    is_short: bool = False
 
     def attempt(self, change: Change) -> None:
         """Take note of what is sent now. Its reply may be lost: its fence stays, so that no repeat passes for newer."""
@@ -62,6 +65,7 @@ class Saver:
     Args:
         repository: The records.
         transactions: Writes plans.
+        durable: Writes those that bring a refresh token; None if replicas do not matter.
         options: Life of an access token whose expiry is not known.
         owners: Names of threads and operations.
         held: The leases of this process.
@@ -73,6 +77,7 @@ class Saver:
         self,
         repository: Repository,
         transactions: Transactions,
+        durable: DurableTransactions | None,
         options: Options,
         owners: Owners,
         held: HeldLeases,
@@ -81,6 +86,7 @@ class Saver:
     ) -> None:
         self._repository = repository
         self._transactions = transactions
+        self._durable = durable
         self._options = options
         self._owners = owners
         self._held = held
@@ -129,14 +135,29 @@ class Saver:
             snapshot = Snapshot([wish.baseline] if guess and wish.baseline else [])
             plan = partial(plan_save, wish)
             try:
-                change = self._transactions.run(plan, snapshot, guess=guess, attempt=save.attempt)
+                change = self._transactions_for(wish).run(plan, snapshot, guess=guess, attempt=save.attempt)
+            except NotDurable:
+                self._settle(save, save.tried)
+                save.is_short = True
+                raise
             except StoreUnavailable:
                 raise
             except TokenStoreError:
                 self._give_back(wish.lease)
                 raise
-        self._forget(wish.lease)
-        self._report(change or save.tried)
+        self._settle(save, change)
+
+    def _transactions_for(self, wish: Wish) -> Transactions | DurableTransactions:
+        """Return what writes a save: what brings nothing that could not be had again needs no replicas."""
+        brings_login = wish.intended.get("refresh_token") is not None
+        return self._durable if self._durable and brings_login else self._transactions
+
+    def _settle(self, save: Save, change: Change | None) -> None:
+        """See to what follows from a save that is stored; again, if only replicas have been waited for."""
+        wish = save.wish
+        if not save.is_short:
+            self._forget(wish.lease)
+            self._report(change or save.tried)
         after = change.after if change else None
         save.on_stored(after, after.id if after else wish.stored_as)
 

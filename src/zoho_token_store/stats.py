@@ -27,6 +27,7 @@ NAMES = (
     "retries",  # exchanges with Redis tried again
     "unavailable",  # operations that Redis did not take within the budget
     "saves_kept",  # saves kept in the process because Redis could not take them
+    "saves_not_durable",  # saves kept in the process because too few replicas have them
     "saves_dropped",  # kept saves that were refused in the end
     "near_hits",  # look-ups answered by the near cache
     "near_outage_hits",  # of these, those while Redis was away

@@ -14,7 +14,15 @@ import pytest
 
 from contract.tokens import by_access, by_user, make_token, refreshed
 from scripts.test_headers import SCRIPTS, code_of
-from zoho_token_store import RedisTokenStore, RefreshFailing, RefreshRejected, RefreshThrottled, TokenDeleted, script
+from zoho_token_store import (
+    NotDurable,
+    RedisTokenStore,
+    RefreshFailing,
+    RefreshRejected,
+    RefreshThrottled,
+    TokenDeleted,
+    script,
+)
 from zoho_token_store.testing import FakeZoho
 from zoho_token_store.zoho_sdk import OAuthToken
 
@@ -79,6 +87,8 @@ def everything(make_store: Callable[..., RedisTokenStore]) -> None:
     with pytest.raises(TokenDeleted):
         other.find_token_by_id(ada.get_id())
     managed(make_store)
+    with pytest.raises(NotDurable):
+        make_store(min_replicas=1, operation_timeout=0.5).save_token(make_token(refresh="no replica has it"))
     store.delete_tokens()
 
 

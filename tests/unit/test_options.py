@@ -11,6 +11,7 @@ from zoho_token_store.options import OPTION_NAMES, NearCache, Options, make_opti
 
 OTHERS = {
     "on_missing_id",
+    "min_replicas",
     "refresh",
     "refresh_budget",
     "environment",
@@ -49,6 +50,8 @@ def test_only_retention_may_be_none(name: str) -> None:
         ({"lease_ttl": 10.1}, "wait_timeout", "at least twice lease_ttl"),
         ({"lease_ttl": 0}, "lease_ttl", "0.1 to 3600"),
         ({"operation_timeout": 0}, "operation_timeout", "0.05 to 600"),
+        ({"min_replicas": -1}, "min_replicas", "whole number from 0"),
+        ({"min_replicas": True}, "min_replicas", "whole number from 0"),
         ({"tombstone_ttl": 19}, "tombstone_ttl", "at least wait_timeout"),
         ({"retention": 3599}, "retention", "at least default_access_ttl"),
         ({"default_access_ttl": 0}, "default_access_ttl", "1 to"),
