@@ -19,6 +19,7 @@ digests, and with pointer keys an HMAC of the digest, by which nobody without th
     zts:{<ns>}:ids                      zset     every record id, all with score 0: in order of id
     zts:{<ns>}:expiring                 zset     id -> when the record ends by itself, ms
     zts:{<ns>}:events                   stream   what happened to which record
+    zts:{<ns>}:mark                     string   written where replicas are waited for (see mark-1.lua)
     zts:{<ns>}:nothing                           never exists (see commit-1.lua)
 """
 
