@@ -247,13 +247,16 @@ def test_a_refresh_that_cannot_be_stored(
     store = open_store(refresh="managed", environment=environment_of(zoho))
     store.find_token_by_id(record_id)
     zoho.faults.set(hang=True, rotate_refresh_tokens=rotates)
-    old = site.due(record_id)
+    old = site.access_token(record_id)
+    site.age(record_id, 3600 - 60)
     site.tell(record_id)
 
     def found() -> str:
         return str(store.find_token_by_id(record_id).get_access_token())
 
     wait_until(lambda: found() == old and zoho.max_in_flight() == 1, "the refresh is under way")
+    hits = store.stats()["near_hits"]
+    wait_until(lambda: found() == old and store.stats()["near_hits"] > hits, "the token is in the near cache")
     own.kill()
     wait_until(lambda: found() == old and store.stats()["near_outage_hits"], "Redis is known to be away")
     zoho.faults.set(hang=False)

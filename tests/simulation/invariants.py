@@ -78,9 +78,10 @@ class Invariants:
         answer = reply[0] if isinstance(reply, list) and reply else None
         if wrote and answer in ("MOVED", "CONFLICT", "SAME", "MISSING", "GONE", "REDIRECT", "CONTRADICTS"):
             raise Violation(f"{sent.script.name} answered {answer} and wrote")
-        if sent.wish and answer == "OK" and (sent.wish.data.refresh_token or sent.wish.data.grant_token):
-            # A record remembers its last few operations.
-            if sent.wish.nonce in self.written[-REMEMBERED:]:
+        if sent.wish and answer == "OK":
+            # A record remembers its last few operations, whatever they have brought.
+            brings_credential = sent.wish.data.refresh_token or sent.wish.data.grant_token
+            if brings_credential and sent.wish.nonce in self.written[-REMEMBERED:]:
                 raise Violation(f"save {sent.wish.nonce} was written twice")
             self.written.append(sent.wish.nonce)
         self.fleet.executed(process, sent, reply, answer)

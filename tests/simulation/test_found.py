@@ -19,6 +19,7 @@ FOUND = {
     "direct_saves-lossy-20193": "a request that came late brought a deleted token back",
     "refresh_token-quiet-20006": "a save that was refused left its lease, and others waited for it to run out",
     "rejection-stormy-80075": "a rejected access token came back with a repeat that the record had forgotten",
+    "direct_saves-lossy-140060": "the invariant took a record to remember more than its last operations",
     "everything-quiet-80086": "the invariant held a login after a deletion to the cool-down of the deleted record",
 }
 

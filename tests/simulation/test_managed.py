@@ -23,6 +23,7 @@ KINDS = [(family, faults) for family in MANAGED for faults in FAULTS]
 FOUND = {
     "managed_changes-quiet-4": "an access token was rejected while its user's name was looked up: none was handed out",
     "managed_changes-crashing-16": "a login came in between: an old access token with a second to live was handed out",
+    "managed_secret-crashing-80047": "whoever was to change the secret was killed before: the fleet never recovered",
 }
 
 
