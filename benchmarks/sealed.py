@@ -12,7 +12,7 @@ from benchmarks.server import BenchmarkServer, open_server
 from benchmarks.tokens import full_token
 from zoho_token_store import AesGcmCipher
 from zoho_token_store.keyring import new_key
-from zoho_token_store.repository import SEEN
+from zoho_token_store.redis_repository import SEEN
 
 NAMES = ("sealed", "sealed_near")
 REACH_US = 20.0

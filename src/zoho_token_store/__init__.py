@@ -23,14 +23,16 @@ from zoho_token_store.errors import (
 from zoho_token_store.events import Event, EventReader
 from zoho_token_store.options import NearCache
 from zoho_token_store.redaction import RedactingFilter, install_redaction
+from zoho_token_store.redis_store import RedisTokenStore
 from zoho_token_store.rotation import RotationProgress
-from zoho_token_store.store import RedisTokenStore
+from zoho_token_store.store import CoordinatedTokenStore
 
 __all__ = [
     "AesGcmCipher",
     "AmbiguousToken",
     "Cipher",
     "ConfigurationError",
+    "CoordinatedTokenStore",
     "CorruptRecord",
     "DecryptionFailed",
     "Event",

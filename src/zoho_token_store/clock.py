@@ -62,3 +62,15 @@ class ServerClock:
 
     def _skew_ms(self) -> int:
         return int(self._clock.wall() * 1000) - self.now_ms()
+
+
+class MachineClock(ServerClock):
+    """The clock of a store that has no server: this machine's own."""
+
+    @property
+    def known(self) -> bool:
+        """There is nothing to find out."""
+        return True
+
+    def seen(self, now_ms: int) -> None:
+        """There is nothing to note: all who share the store go by the same clock."""

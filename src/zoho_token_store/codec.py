@@ -16,7 +16,8 @@ from typing import NamedTuple
 from zoho_token_store.cipher import Cipher
 from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable
 from zoho_token_store.keyspace import client_digest
-from zoho_token_store.record import DURABLE, SEALED_SCHEMA, Access, TokenRecord
+from zoho_token_store.options import Options
+from zoho_token_store.record import SEALED_SCHEMA, Access, TokenRecord
 
 COMPACT = 64
 """Redis keeps a hash compact, in half the memory, as long as no value is longer (``hash-max-listpack-value``)."""
@@ -33,15 +34,14 @@ SECRET = ("client_secret", "refresh_token", "grant_token", "spares", "meta")
 IDENTITY = ("user_name", "client_id", "redirect_url")
 """Fields that are sealed if the identity shall not be readable either."""
 
-_FIELDS = TokenRecord._fields[1:-2]
-"""The fields of a hash in the order in which the scripts read them, without what follows them there."""
+STORED = TokenRecord._fields[1:-2]
+"""The fields of a record, in the order in which they are read."""
 
-_OPENED = [(name, _FIELDS.index(name)) for name in (*IDENTITY, *SECRET) if name != "meta"]
+_OPENED = [(name, STORED.index(name)) for name in (*IDENTITY, *SECRET) if name != "meta"]
 _OWNERS = frozenset((*IDENTITY, "api_domain"))
-_OWNERSHIP = [at for at, name in enumerate(_FIELDS) if name in _OWNERS]
-_NUMBERS = [_FIELDS.index(name) for name in ("schema", "rev", "fence")]
-_REFRESH, _GRANT, _META = (_FIELDS.index(name) for name in (*SPLIT, "meta"))
-_STORED = (*DURABLE, "spares", "schema", "rev", "fence", "ops", "meta", "rejected")
+_OWNERSHIP = [at for at, name in enumerate(STORED) if name in _OWNERS]
+_NUMBERS = [STORED.index(name) for name in ("schema", "rev", "fence")]
+_REFRESH, _GRANT, _META = (STORED.index(name) for name in (*SPLIT, "meta"))
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -146,6 +146,10 @@ class Codec:
         """Return what has to be written to have a record lie in Redis as it is written now, however it does."""
         return self.changes(None, record)
 
+    def fields(self, record: TokenRecord) -> dict[str, str]:
+        """Return all that is stored of a record but its access part, each field in one piece."""
+        return _in_one_piece(record)
+
     def client_terms(self, client_id: str) -> tuple[str, str]:
         """Return by what the script compares a caller's client with a record's: the id, and its digest, "" for none."""
         return client_id, ""
@@ -224,7 +228,7 @@ class SealedCodec(Codec):
             names.add("meta")
         values = {name: self._sealed_field(after, name, new[name]) for name in sorted(names)}
         if before and not known:
-            gone |= {*_STORED, *(f"{name}+" for name in SPLIT)} - new.keys()
+            gone |= {*STORED, *(f"{name}+" for name in SPLIT)} - new.keys()
         # The identity may be sealed, and the script still has to tell one client's records from another's.
         if "client_id" in values:
             values["client"] = client_digest(after.client_id)
@@ -233,6 +237,10 @@ class SealedCodec(Codec):
     def whole(self, record: TokenRecord) -> Rewrite:
         """Return all of it, and the names of what only a record in the clear has."""
         return self.changes(record._replace(stale=True), record)
+
+    def fields(self, record: TokenRecord) -> dict[str, str]:
+        """Return all that is stored of a record but its access part."""
+        return self.whole(record).values
 
     def client_terms(self, client_id: str) -> tuple[str, str]:
         """Return the digest, and the id only if records in the clear are to be compared with."""
@@ -283,19 +291,30 @@ def _beside(values: Iterable[str | None]) -> str:
     return json.dumps([*values])
 
 
+def make_codec(namespace: str, options: Options) -> Codec:
+    """Return how a store's options have records lie."""
+    if options.cipher is None:
+        return Codec()
+    hides, takes = options.encrypt_identity, options.migrate_plaintext
+    return SealedCodec(options.cipher, namespace, hides_identity=hides, takes_readable=takes)
+
+
 def _out_of_order(error: Exception) -> StoreUnavailable:
     # The error itself may say more than a log should hold; it is there as the cause.
     return StoreUnavailable(f"the cipher cannot be used ({type(error).__name__})")
 
 
+def _in_one_piece(record: TokenRecord) -> dict[str, str]:
+    return {name: value for name in STORED if (value := getattr(record, name)) is not None}
+
+
 def _plain(record: TokenRecord) -> dict[str, str]:
-    fields = {name: value for name in _STORED if (value := getattr(record, name)) is not None}
-    return {"meta": "{}", **fields, "schema": str(max(int(record.schema), SEALED_SCHEMA))}
+    return {"meta": "{}", **_in_one_piece(record), "schema": str(max(int(record.schema), SEALED_SCHEMA))}
 
 
 def _readable(record: TokenRecord) -> dict[str, str]:
     """Return a record's hash in the clear, without the fields that it does not have."""
-    fields = {name: value for name in _STORED if (value := getattr(record, name)) is not None}
+    fields = _in_one_piece(record)
     for name in SPLIT:
         value = fields.get(name, "")
         if COMPACT < len(value) <= 2 * COMPACT and value.isascii():

@@ -1,14 +1,12 @@
-"""How changes to records are written: comparisons and commands for ``commit-1.lua``."""
+"""What a change comes to, in terms that every store has: what is compared, and what is written. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import NamedTuple
 
 from zoho_token_store.change import Change, access_pointer, credential_pointers, user_entry, user_tombstone
-from zoho_token_store.codec import Codec
-from zoho_token_store.keyspace import Keyspace, read_user_pointer, tombstone, write_user_pointer
+from zoho_token_store.keyspace import read_user_pointer, tombstone, write_user_pointer
 from zoho_token_store.options import Options
 from zoho_token_store.record import Access, TokenRecord
 from zoho_token_store.snapshot import Snapshot
@@ -21,35 +19,129 @@ NOTHING_NEW = ("invalidated", "rejected")
 """Events that bring nothing to refresh with: they end no lease, and above all no cool-down."""
 
 
-class Commit(NamedTuple):
-    """Keys and arguments of ``commit-1.lua``."""
+class EndLease(NamedTuple):
+    """End a lease that this owner holds or that has run out, and wake who waits for it.
 
-    keys: list[str]
-    args: list[str | int]
+    Another's live lease stays, and starts counting its attempts anew.
+    """
+
+    name: str
+    owner: str
+    fence: int
+    event: str
+
+
+class StoreRecord(NamedTuple):
+    """Make one state of a record into another.
+
+    Attributes:
+        before: None if there was none.
+        after: See above; its access part is written apart.
+        ends_ms: When it ends by itself, ms; 0 for never; None for as before.
+    """
+
+    before: TokenRecord | None
+    after: TokenRecord
+    ends_ms: int | None
+
+
+class RewriteRecord(NamedTuple):
+    """Write a record as it is written now, however it lies there."""
+
+    record: TokenRecord
+
+
+class StoreAccess(NamedTuple):
+    """Store an access part until ``ends_ms``; None for its end."""
+
+    record_id: str
+    access: Access | None
+    ends_ms: int
+
+
+class DropRecord(NamedTuple):
+    """Remove a record and its access part."""
+
+    record_id: str
+
+
+class Point(NamedTuple):
+    """Set a pointer, or the redirect of a record that was merged.
+
+    Attributes:
+        name: Of the pointer or the tombstone.
+        value: An id; the entries of a user name; ``merged <id>``.
+        ends_ms: When it ends by itself, ms; 0 for never.
+    """
+
+    name: str
+    value: str
+    ends_ms: int
+
+
+class Unpoint(NamedTuple):
+    """Remove a pointer."""
+
+    name: str
+
+
+class Bury(NamedTuple):
+    """Set a tombstone with a fence of the moment in which it is written.
+
+    Attributes:
+        name: Of the tombstone.
+        least: Least fence.
+        ttl_ms: How long it lasts.
+    """
+
+    name: str
+    least: int
+    ttl_ms: int
+
+
+class Tell(NamedTuple):
+    """Add an event: what happened to which record, by whom, and further pairs of text."""
+
+    event: str
+    record_id: str
+    by: str
+    more: tuple[str, ...] = ()
+
+
+Write = EndLease | StoreRecord | RewriteRecord | StoreAccess | DropRecord | Point | Unpoint | Bury | Tell
+
+
+class Commit(NamedTuple):
+    """What is compared and, if nothing differs, written: all of it or nothing.
+
+    Attributes:
+        strings: Pointers and tombstones by name, "" for none.
+        records: Revisions by id, "" for no record.
+        writes: In their order.
+    """
+
+    strings: dict[str, str]
+    records: dict[str, str]
+    writes: tuple[Write, ...]
 
     def __repr__(self) -> str:
-        return f"Commit(keys={self.keys!r}, ...)"
+        return f"Commit(strings={self.strings!r}, records={self.records!r}, ...)"
 
 
 class CommitBuilder:
-    """Lowers changes to commands.
+    """Lowers changes to writes.
 
     Args:
-        keys: The key names.
-        codec: How records lie in Redis.
         options: Lives of records and tombstones.
         snapshot: What the changes were planned from; it is read for user pointers, and all that was read is compared.
-        now_ms: Redis's time, ms.
+        now_ms: The store's time, ms.
     """
 
-    def __init__(self, keys: Keyspace, codec: Codec, options: Options, snapshot: Snapshot, now_ms: int) -> None:
-        self._keys = keys
-        self._codec = codec
+    def __init__(self, options: Options, snapshot: Snapshot, now_ms: int) -> None:
         self._options = options
         self._snapshot = snapshot
         self._now_ms = now_ms
-        self._indexes: dict[str, int] = {keys.nothing: 1}
-        self._writes: list[str | int] = []
+        self._writes: list[Write] = []
 
     def build(self, changes: Iterable[Change]) -> Commit:
         """Return the commit of some changes; all are written, or none."""
@@ -63,59 +155,33 @@ class CommitBuilder:
         Nothing of it changes, so it has no event, and what was planned from the record holds.
         """
         self._snapshot.record(record.id)
-        self._write_hash(self._keys.token(record.id), *self._codec.whole(record))
+        self._write(RewriteRecord(record))
         if record.access:
-            self._write_access(record.id, record.access)
-            self._write_string(str(access_pointer(record)), "SET", record.id, "PXAT", self._access_ends_ms(record))
-        until = _until(self._ends_ms(record))
+            self._write(StoreAccess(record.id, record.access, record.access.ends_ms(self._now_ms)))
+            self._write(Point(str(access_pointer(record)), record.id, self._access_ends_ms(record)))
+        ends_ms = self._ends_ms(record)
         for name in sorted(credential_pointers(record)):
-            self._write_string(name, "SET", record.id, *until)
+            self._write(Point(name, record.id, ends_ms))
         entry = user_entry(record)
         if entry:
             known = {entry[1]: record.id} | read_user_pointer(self._snapshot.string(entry[0]))
-            self._write_string(entry[0], "SET", write_user_pointer(known), *(until if len(known) == 1 else ()))
+            self._write(Point(entry[0], write_user_pointer(known), ends_ms if len(known) == 1 else 0))
         return self._commit()
 
     def _commit(self) -> Commit:
         """Return what is to be written, with the comparison of all that was read."""
-        strings, records = self._snapshot.reads()
-        checks: list[str | int] = [len(strings) + len(records)]
-        for name, value in strings.items():
-            checks += (self._index(self._keys.key(name)), "value", value)
-        for record_id, rev in records.items():
-            checks += (self._index(self._keys.token(record_id)), "rev", rev)
-        return Commit(list(self._indexes), checks + self._writes)
+        return Commit(*self._snapshot.reads(), tuple(self._writes))
 
-    def _index(self, key: str) -> int:
-        return self._indexes.setdefault(key, len(self._indexes) + 1)
-
-    def _write(self, key: str, command: str, *args: str | int) -> None:
-        self._writes += (len(args), self._index(key), command, *args)
-
-    def _write_string(self, name: str, command: str, *args: str | int) -> None:
-        """Write a pointer or a tombstone, under every pointer key."""
-        for key in self._keys.every(name):
-            self._write(key, command, *args)
-
-    def _write_hash(self, key: str, gone: list[str], values: dict[str, str]) -> None:
-        if gone:
-            self._write(key, "HDEL", *gone)
-        self._write(key, "HSET", *chain.from_iterable(values.items()))
-
-    def _write_access(self, record_id: str, access: Access) -> None:
-        key, ends_ms = self._keys.access(record_id), access.ends_ms(self._now_ms)
-        self._write(key, "SET", self._codec.access(record_id, access), "PXAT", ends_ms)
+    def _write(self, write: Write) -> None:
+        self._writes.append(write)
 
     def _add(self, change: Change) -> None:
-        after, keys = change.after, self._keys
+        after = change.after
         scope = _Scope.of(change, self._ends_ms)
         self._end_leases(change, scope)
         for record in change.before:
             if after is None or record.id != after.id:
-                self._write(keys.token(record.id), "DEL")
-                self._write(keys.access(record.id), "DEL")
-                self._write(keys.ids, "ZREM", record.id)
-                self._write(keys.expiring, "ZREM", record.id)
+                self._write(DropRecord(record.id))
         if after is None:
             self._bury(change, scope)
         else:
@@ -133,8 +199,7 @@ class CommitBuilder:
                 self._tell("merged", record.id, "into", record_id)
 
     def _tell(self, event: str, record_id: str, *more: str) -> None:
-        told = ("event", event, "id", record_id, "by", self._options.author(), *more)
-        self._write(self._keys.events, "XADD", "MAXLEN", "~", EVENTS_KEPT, "*", *told)
+        self._write(Tell(event, record_id, self._options.author(), more))
 
     def _end_leases(self, change: Change, scope: _Scope) -> None:
         """End the lease of every record and credential that this is about, and wake who waits for it."""
@@ -146,29 +211,20 @@ class CommitBuilder:
             names.add(change.lease.name)
             owner, fence = change.lease.owner, change.lease.fence
         for name in sorted(names):
-            self._write(self._keys.lease(name), "RELEASE", owner, fence)
-            self._write(self._keys.wake(name), "XADD", "NOMKSTREAM", "MAXLEN", 1, "*", "event", change.event)
+            self._write(EndLease(name, owner, fence, change.event))
 
     def _store(self, change: Change, after: TokenRecord, scope: _Scope) -> None:
-        keys = self._keys
         before = next((record for record in change.before if record.id == after.id), None)
-        token, access = keys.token(after.id), keys.access(after.id)
-        self._write_hash(token, *self._codec.changes(before, after))
-        if scope.ends_ms:
-            self._write(token, "PEXPIREAT", scope.ends_ms)
-            self._write(keys.expiring, "ZADD", scope.ends_ms, after.id)
-        elif scope.life_changes or before is None:  # an earlier record under this id may have ended by itself
-            self._write(token, "PERSIST")
-            self._write(keys.expiring, "ZREM", after.id)
-        if before is None:
-            self._write(keys.ids, "ZADD", 0, after.id)
+        # A new record is told its life too: an earlier one under this id may have ended by itself.
+        told = scope.life_changes or before is None
+        self._write(StoreRecord(before, after, scope.ends_ms if told else None))
         if after.access is None:
-            self._write(access, "DEL")
+            self._write(StoreAccess(after.id, None, 0))
         elif before is None or before.stale or after.access != before.access:
-            self._write_access(after.id, after.access)
+            self._write(StoreAccess(after.id, after.access, after.access.ends_ms(self._now_ms)))
         if scope.life_changes or scope.merges or change.event == "restored":
             for record_id in after.bookkeeping().absorbed:
-                self._write_string(tombstone(record_id), "SET", f"merged {after.id}", *_until(scope.ends_ms))
+                self._write(Point(tombstone(record_id), f"merged {after.id}", scope.ends_ms))
 
     def _bury(self, change: Change, scope: _Scope) -> None:
         """Leave tombstones under the ids and under every credential of what is deleted."""
@@ -180,18 +236,18 @@ class CommitBuilder:
                 names.add(user_tombstone(entry))
         least = max(int(record.fence) for record in change.before) + 1
         for name in sorted(names):
-            self._write_string(tombstone(name), "BURY", least, int(self._options.tombstone_ttl * 1000))
+            self._write(Bury(tombstone(name), least, int(self._options.tombstone_ttl * 1000)))
 
     def _point(self, change: Change, scope: _Scope) -> None:
         """Make the pointers of grant and refresh tokens lead to what is left."""
         for name in sorted(scope.ended):
-            self._write_string(name, "DEL")
+            self._write(Unpoint(name))
         if change.after:
             rewritten = scope.made
             if scope.merges or scope.life_changes:
                 rewritten = credential_pointers(change.after)
             for name in sorted(rewritten):
-                self._write_string(name, "SET", change.after.id, *_until(scope.ends_ms))
+                self._write(Point(name, change.after.id, scope.ends_ms))
 
     def _point_access(self, change: Change) -> None:
         after = change.after
@@ -199,9 +255,9 @@ class CommitBuilder:
             return
         new = access_pointer(after) if after else None
         for name in sorted({access_pointer(record) for record in change.before} - {new, None}, key=str):
-            self._write_string(str(name), "DEL")
+            self._write(Unpoint(str(name)))
         if after and new:
-            self._write_string(new, "SET", after.id, "PXAT", self._access_ends_ms(after))
+            self._write(Point(new, after.id, self._access_ends_ms(after)))
 
     def _point_user(self, change: Change, scope: _Scope) -> None:
         """Change the entries of user pointers, each of which may lead to one record for each client."""
@@ -219,13 +275,13 @@ class CommitBuilder:
             entries |= {entry[1]: record_id for entry, record_id in new if entry and entry[0] == name}
             if entries:
                 # One record of several under this name may end; the pointer stays with the others.
-                until = _until(scope.ends_ms if len(entries) == 1 else 0)
-                self._write_string(name, "SET", write_user_pointer(entries), *until)
+                ends_ms = scope.ends_ms if len(entries) == 1 else 0
+                self._write(Point(name, write_user_pointer(entries), ends_ms))
             else:
-                self._write_string(name, "DEL")
+                self._write(Unpoint(name))
 
     def _ends_ms(self, record: TokenRecord) -> int:
-        """Return when a record ends by itself, ms by Redis's clock; 0 for never."""
+        """Return when a record ends by itself, ms by the store's clock; 0 for never."""
         if not record.refreshable:
             return self._access_ends_ms(record)
         return self._now_ms + int(self._options.retention * 1000) if self._options.retention else 0
@@ -240,7 +296,7 @@ class _Scope(NamedTuple):
     Attributes:
         made: Names of credential pointers that it makes.
         ended: Names of credential pointers that it ends.
-        ends_ms: When the record ends by itself, ms by Redis's clock; 0 for never.
+        ends_ms: When the record ends by itself, ms by the store's clock; 0 for never.
         life_changes: Whether it ends at another time than before, also from some time to never.
         merges: Whether records are merged.
     """
@@ -270,7 +326,3 @@ def _credentials(record: TokenRecord) -> tuple[str | None, ...]:
 
 def _named(record: TokenRecord) -> tuple[str | None, ...]:
     return record.id, record.user_name, record.client_id
-
-
-def _until(ends_ms: int) -> tuple[str | int, ...]:
-    return ("PXAT", ends_ms) if ends_ms else ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zoho_token_store.change import Change
+from zoho_token_store.options import Options
 from zoho_token_store.pinned import PinnedLink
-from zoho_token_store.repository import Repository
+from zoho_token_store.redis_repository import RedisRepository
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
 from zoho_token_store.transaction import Plan, Transactions
@@ -21,16 +22,20 @@ class DurableTransactions:
     Args:
         pin: Makes a link for one transaction.
         over: Makes a repository that uses a link.
-        replicas: How many have to have it.
+        options: How many replicas have to have it, and lives of records.
         stats: Where conflicts are counted.
     """
 
     def __init__(
-        self, pin: Callable[[], PinnedLink], over: Callable[[PinnedLink], Repository], replicas: int, stats: Stats
+        self,
+        pin: Callable[[], PinnedLink],
+        over: Callable[[PinnedLink], RedisRepository],
+        options: Options,
+        stats: Stats,
     ) -> None:
         self._pin = pin
         self._over = over
-        self._replicas = replicas
+        self._options = options
         self._stats = stats
 
     def run(
@@ -46,9 +51,9 @@ class DurableTransactions:
         link = self._pin()
         try:
             repository = self._over(link)
-            transactions = Transactions(repository, self._stats)
+            transactions = Transactions(repository, self._options, self._stats)
             written = transactions.run(plan, snapshot, guess=guess, attempt=attempt)
-            while not link.confirm(repository.keys.key("mark"), self._replicas):
+            while not link.confirm(repository.keys.key("mark"), self._options.min_replicas):
                 written = transactions.run(plan, Snapshot(), attempt=attempt) or written
             return written
         finally:

@@ -45,10 +45,10 @@ from zoho_token_store.question import (
 )
 from zoho_token_store.recent import Recent
 from zoho_token_store.record import TokenRecord
-from zoho_token_store.repository import Repository
 from zoho_token_store.search import Search, Subject
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
+from zoho_token_store.storage import Repository
 
 log = logging.getLogger("zoho_token_store")
 

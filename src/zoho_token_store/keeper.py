@@ -19,8 +19,8 @@ from zoho_token_store.errors import (
 from zoho_token_store.margin import keeper_margin
 from zoho_token_store.options import Options
 from zoho_token_store.record import TokenRecord
-from zoho_token_store.repository import Repository
 from zoho_token_store.site import find_site
+from zoho_token_store.storage import Repository
 from zoho_token_store.supply import ManagedSupply
 
 log = logging.getLogger("zoho_token_store")

@@ -38,6 +38,9 @@ PREFIX = "zts"
 NO_CLIENT = "-"
 """Stands for "no client id" in a user pointer."""
 
+DEFAULT_NAMESPACE = "default"
+"""Of stores that are not shared between applications as a rule."""
+
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ID = re.compile(r"[A-Za-z0-9_.@+=-]{1,128}")
 
@@ -87,31 +90,59 @@ def check_id(record_id: object) -> str:
     raise InvalidToken("id", "must be 1 to 128 characters out of letters, digits and _ . @ + = -")
 
 
-class Keyspace:
-    """The keys of one namespace.
+def check_namespace(namespace: object) -> str:
+    """Return a namespace that can be used.
 
-    Within the process a pointer has one name, made of a plain digest. What it is called in Redis depends on the pointer
+    Raises:
+        ConfigurationError: It is not text of 1 to 64 letters, digits and ``_.-``.
+    """
+    if isinstance(namespace, str) and _NAMESPACE.fullmatch(namespace):
+        return namespace
+    raise ConfigurationError("namespace", "must be 1 to 64 characters out of letters, digits and _ . -")
+
+
+class PointerNames:
+    """What pointers and tombstones are called where they are stored.
+
+    Within the process a pointer has one name, made of a plain digest. What it is called outside depends on the pointer
     keys: the first leads, so that look-ups go by it, and all of them are written. So one may follow another while
     workers run: ``[old]``, ``[old, new]``, ``[new, old]``, ``[new]``, a step at a time; whoever leads by a key finds
     all that the step before or after it has written. None stands for plain digests.
+
+    Args:
+        pointer_keys: See above; without any, digests are plain.
+    """
+
+    def __init__(self, pointer_keys: Sequence[Key | None] = ()) -> None:
+        self._leading, *self._others = pointer_keys or (None,)
+
+    def leading(self, name: str) -> str:
+        """Return what look-ups go by."""
+        return _under(self._leading, name)
+
+    def every(self, name: str) -> tuple[str, ...]:
+        """Return all that is written, what look-ups go by first."""
+        return tuple(dict.fromkeys(_under(key, name) for key in (self._leading, *self._others)))
+
+
+class Keyspace:
+    """The keys of one namespace.
 
     Leases, wake streams and budgets keep the plain name: a grant code or a refresh token cannot be guessed, the names
     are gone in seconds, and workers with different pointer keys still meet there, so that no two spend one code.
 
     Args:
         namespace: One application's tokens, ``[A-Za-z0-9_.-]{1,64}``.
-        pointer_keys: See above; without any, digests are plain.
+        pointer_keys: See :class:`PointerNames`.
 
     Raises:
         ConfigurationError: The namespace is not of that form.
     """
 
     def __init__(self, namespace: str, pointer_keys: Sequence[Key | None] = ()) -> None:
-        if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
-            raise ConfigurationError("namespace", "must be 1 to 64 characters out of letters, digits and _ . -")
-        self.namespace = namespace
+        self.namespace = check_namespace(namespace)
         self._root = root = f"{PREFIX}:{{{namespace}}}:"
-        self._leading, *self._others = pointer_keys or (None,)
+        self.names = PointerNames(pointer_keys)
         self.ids = f"{root}ids"
         self.expiring = f"{root}expiring"
         self.events = f"{root}events"
@@ -119,11 +150,11 @@ class Keyspace:
 
     def key(self, name: str) -> str:
         """Return the key of a pointer or a tombstone by its name: the one that look-ups go by."""
-        return self._root + _under(self._leading, name)
+        return self._root + self.names.leading(name)
 
     def every(self, name: str) -> tuple[str, ...]:
         """Return each key that a pointer or a tombstone is written to, the leading one first."""
-        return tuple(dict.fromkeys(self._root + _under(key, name) for key in (self._leading, *self._others)))
+        return tuple(self._root + each for each in self.names.every(name))
 
     def token(self, record_id: str) -> str:
         """Return the key of a record."""

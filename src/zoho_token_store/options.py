@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 
-from zoho_token_store.cipher import Cipher
+from zoho_token_store.cipher import AesGcmCipher, Cipher
 from zoho_token_store.errors import ConfigurationError
 from zoho_token_store.keyring import read_pointer_keys
 from zoho_token_store.label import is_label, process_label
@@ -172,18 +173,34 @@ def check_count(name: str, value: object, least: int, most: int) -> None:
 OPTION_NAMES = tuple(option.name for option in fields(Options))
 
 
-def make_options(given: dict[str, object]) -> Options:
+def make_options(given: dict[str, object], senseless: Mapping[str, str] = MappingProxyType({})) -> Options:
     """Return checked options.
 
     Args:
         given: Keyword arguments of a store.
+        senseless: Options that this kind of store does not have, and why.
 
     Raises:
         ConfigurationError: A name is not an option, or a value is not allowed.
     """
-    for name in given:
+    for name, value in given.items():
         if name not in OPTION_NAMES:
             raise ConfigurationError(name, f"unknown option; there are {', '.join(OPTION_NAMES)}")
+        if name in senseless and value:
+            raise ConfigurationError(name, f"this store does not have it: {senseless[name]}")
     if given.get("refresh") == "managed":
         given = {"lease_ttl": MANAGED_LEASE, **given}
     return Options(**given)  # type: ignore[arg-type]  # checked by __post_init__
+
+
+def with_keys(given: Mapping[str, object], encryption_keys: Sequence[str | bytes] | str | None) -> dict[str, object]:
+    """Return keyword arguments of a store with a cipher for the keys, if there are any.
+
+    Raises:
+        ConfigurationError: A key cannot be used, or there is a cipher already.
+    """
+    if encryption_keys is None:
+        return dict(given)
+    if given.get("cipher") is not None:
+        raise ConfigurationError("encryption_keys", "cannot be given beside a cipher")
+    return {**given, "cipher": AesGcmCipher(encryption_keys)}

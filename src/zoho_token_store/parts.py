@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from math import inf
 
 from zoho_token_store.accounts import Accounts
 from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.codec import Codec, SealedCodec
 from zoho_token_store.durable import DurableTransactions
 from zoho_token_store.errors import TokenStoreError
 from zoho_token_store.feed import EventFeed
 from zoho_token_store.finder import Finder
 from zoho_token_store.keeper import Keeper
 from zoho_token_store.kept import KeptSaves
-from zoho_token_store.keyring import read_pointer_keys
-from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.lease import HeldLeases, Owners
 from zoho_token_store.lifecycle import GRACE
-from zoho_token_store.link import RedisLink
 from zoho_token_store.near import Near
 from zoho_token_store.options import NearCache, Options
-from zoho_token_store.pinned import PinnedLink
 from zoho_token_store.refresher import Refresher
-from zoho_token_store.repository import Repository
 from zoho_token_store.revocation import Revoker
 from zoho_token_store.saver import Save, Saver
 from zoho_token_store.shortcut import Known, Shortcut, give_back
 from zoho_token_store.stats import Stats
+from zoho_token_store.storage import Repository
 from zoho_token_store.supply import ElectedSupply, ManagedSupply
-from zoho_token_store.topology import Topology
 from zoho_token_store.transaction import Transactions
 
 log = logging.getLogger("zoho_token_store")
+
+MakeFeed = Callable[..., EventFeed[Known]]
+"""Makes the reader of events; called with what it keeps right, what it tells of losses, breaker and clock."""
 
 
 class Parts:
     """The parts of one store. None of them knows the store, which can so be collected while threads of theirs run.
 
     Args:
-        topology: Leads to Redis.
-        namespace: Whose tokens.
+        repository: The records.
         options: How the store behaves.
+        stats: Where it is counted.
         clock: This machine's clocks.
+        make_feed: Follows events, for a near cache; None for records that have none.
+        durable: Writes what replicas must have; None if there are none.
 
     Attributes:
         origin: Stands for the store in the tokens that it hands out.
@@ -52,41 +52,33 @@ class Parts:
         keeper: None unless the store refreshes by itself.
     """
 
-    def __init__(self, topology: Topology, namespace: str, options: Options, clock: SystemClock) -> None:
-        keys = Keyspace(namespace, read_pointer_keys(options.pointer_keys))
-        codec = _make_codec(namespace, options)
+    def __init__(
+        self,
+        repository: Repository,
+        options: Options,
+        stats: Stats,
+        clock: SystemClock,
+        make_feed: MakeFeed | None = None,
+        durable: DurableTransactions | None = None,
+    ) -> None:
         self.origin = object()
-        self.stats = Stats()
+        self.stats = stats
+        self.repository = repository
         self.owners = Owners()
         # One that is renewed is held until it is used or given up.
         self.held = HeldLeases(clock, options.lease_ttl if options.refresh == "sdk" else inf)
-        exchanges = (topology.route(keys.nothing), options.operation_timeout, clock, self.stats)
-        self.link = RedisLink(*exchanges)
-        self.repository = Repository(self.link, keys, codec, options, clock)
-        self.transactions = Transactions(self.repository, self.stats)
+        self.transactions = Transactions(repository, options, stats)
         shared = (options, self.owners, self.held, self.stats, clock)
         self.finder = Finder(self.repository, *shared)
         self.accounts = Accounts(options.request_timeout, clock)
-        durable = None
-        if options.min_replicas:
-            over = partial(self._make_repository, keys, codec, options, clock)
-            durable = DurableTransactions(partial(PinnedLink, *exchanges), over, options.min_replicas, self.stats)
         self.saver = Saver(self.repository, self.transactions, durable, *shared)
         self.kept = KeptSaves(self.saver.store, self._hold, options.operation_timeout, self.stats, clock)
         self.supply = self._make_supply(options, clock)
         self.revoker = Revoker(self.accounts, self.repository, self.transactions, options, self.stats, clock)
-        self.shortcut = self._make_shortcut(options, keys, clock)
+        self.shortcut = self._make_shortcut(options, make_feed, clock)
         self.keeper = None
         if isinstance(self.supply, ManagedSupply):
             self.keeper = Keeper(self.supply, self.repository, options, clock)
-
-    def _make_repository(
-        self, keys: Keyspace, codec: Codec, options: Options, clock: SystemClock, link: PinnedLink
-    ) -> Repository:
-        """Return a repository that uses another link, by the same clock of Redis."""
-        repository = Repository(link, keys, codec, options, clock)
-        repository.server_clock = self.repository.server_clock
-        return repository
 
     def _make_supply(self, options: Options, clock: SystemClock) -> ElectedSupply | ManagedSupply:
         if options.refresh == "sdk":
@@ -95,14 +87,14 @@ class Parts:
         refresher = Refresher(self.accounts, *stored, options, self.stats, clock)
         return ManagedSupply(self.finder, refresher, options, clock)
 
-    def _make_shortcut(self, options: Options, keys: Keyspace, clock: SystemClock) -> Shortcut | None:
-        if options.near_cache is False:
+    def _make_shortcut(self, options: Options, make_feed: MakeFeed | None, clock: SystemClock) -> Shortcut | None:
+        if options.near_cache is False or make_feed is None:
             return None
         size = options.near_cache if isinstance(options.near_cache, NearCache) else NearCache()
         near: Near[Known] = Near(size.entries, size.max_age, size.outage_ttl, clock)
         on_loss = partial(give_back, self.transactions, self.stats)
         breaker = Breaker(clock)
-        feed = EventFeed(self.link, keys.events, near, on_loss, breaker, clock)
+        feed = make_feed(near, on_loss, breaker, clock)
         return Shortcut(near, feed, breaker, self.repository.server_clock, self.supply, self.origin)
 
     def _hold(self, save: Save) -> None:
@@ -115,7 +107,6 @@ class Parts:
         for part in (
             self.held,
             self.stats,
-            self.link,
             self.repository,
             self.accounts,
             self.finder,
@@ -137,11 +128,4 @@ class Parts:
             self.repository.release(self.held.take_all())
         except TokenStoreError as error:
             log.warning("leases could not be given back, and will run out: %s", error)
-        self.link.close()
-
-
-def _make_codec(namespace: str, options: Options) -> Codec:
-    if options.cipher is None:
-        return Codec()
-    hides, takes = options.encrypt_identity, options.migrate_plaintext
-    return SealedCodec(options.cipher, namespace, hides_identity=hides, takes_readable=takes)
+        self.repository.close()

@@ -26,11 +26,11 @@ from zoho_token_store.plan import plan_appeal, plan_rejection
 from zoho_token_store.question import FAILED, THROTTLED, UNTRIED, Pause
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.renewal import Renewals
-from zoho_token_store.repository import LeaseLost, Repository
 from zoho_token_store.saver import Save, Saver
 from zoho_token_store.site import Site, find_site
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
+from zoho_token_store.storage import LeaseLost, Repository
 from zoho_token_store.transaction import Transactions
 
 log = logging.getLogger("zoho_token_store")

@@ -13,10 +13,10 @@ from zoho_token_store.errors import ConfigurationError, RevocationIncomplete, To
 from zoho_token_store.options import Options
 from zoho_token_store.plan import plan_deletion
 from zoho_token_store.record import TokenRecord
-from zoho_token_store.repository import Repository
 from zoho_token_store.site import Site, find_site
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
+from zoho_token_store.storage import Repository
 from zoho_token_store.transaction import Transactions
 
 log = logging.getLogger("zoho_token_store")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zoho_token_store.errors import TokenStoreError
 from zoho_token_store.record import TokenRecord
-from zoho_token_store.repository import Repository
+from zoho_token_store.storage import Repository
 
 log = logging.getLogger("zoho_token_store")
 

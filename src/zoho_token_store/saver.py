@@ -19,9 +19,9 @@ from zoho_token_store.merge import Wish
 from zoho_token_store.options import Options
 from zoho_token_store.plan import plan_refresh, plan_save
 from zoho_token_store.record import Access, TokenRecord
-from zoho_token_store.repository import Repository
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
+from zoho_token_store.storage import Repository
 from zoho_token_store.transaction import Transactions
 
 log = logging.getLogger("zoho_token_store")

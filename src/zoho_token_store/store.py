@@ -1,26 +1,21 @@
-"""The store that the Zoho SDK talks to."""
+"""The store that the Zoho SDK talks to, whatever it keeps its tokens in."""
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
-import redis
-
-from zoho_token_store.cipher import AesGcmCipher
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import ConfigurationError, RefreshRejected, StoreUnavailable
-from zoho_token_store.events import EventReader
 from zoho_token_store.finder import Found
 from zoho_token_store.keyspace import check_id
 from zoho_token_store.lease import Lease
 from zoho_token_store.lifecycle import watch
 from zoho_token_store.match import TokenData, selectors
-from zoho_token_store.options import USABLE, make_options
+from zoho_token_store.options import USABLE, Options
 from zoho_token_store.parts import Parts
 from zoho_token_store.plan import plan_deletion, plan_invalidation
 from zoho_token_store.record import TokenRecord
@@ -41,51 +36,28 @@ from zoho_token_store.sdk import (
     wants_name,
 )
 from zoho_token_store.snapshot import Snapshot
-from zoho_token_store.topology import Topology, topology_from_url, topology_of
 from zoho_token_store.zoho_sdk import TokenStore
 
 log = logging.getLogger("zoho_token_store")
 
 T = TypeVar("T")
-
-URL_VARIABLE = "ZOHO_TOKEN_STORE_URL"
-NAMESPACE_VARIABLE = "ZOHO_TOKEN_STORE_NAMESPACE"
-KEYS_VARIABLE = "ZOHO_TOKEN_STORE_KEYS"
-POINTER_KEYS_VARIABLE = "ZOHO_TOKEN_STORE_POINTER_KEYS"
-SWITCH_VARIABLES = {
-    "encrypt_identity": "ZOHO_TOKEN_STORE_ENCRYPT_IDENTITY",
-    "migrate_plaintext": "ZOHO_TOKEN_STORE_MIGRATE_PLAINTEXT",
-}
+S = TypeVar("S", bound="CoordinatedTokenStore")
 
 
-class RedisTokenStore(TokenStore):
-    """A token store that a whole fleet of workers shares through Redis.
+class CoordinatedTokenStore(TokenStore):
+    """What all stores have in common: all of it but where the tokens are.
 
-    At an expiry one worker refreshes, and the others get its token; a grant code is exchanged once. Pass it to
-    ``Initializer.initialize(store=...)``; application code does not change.
-
-    Args:
-        client: A ``redis.Redis``, also from ``Sentinel(...).master_for(...)``, or a ``redis.cluster.RedisCluster``; its
-            addresses, credentials and TLS settings are used, its connections are not.
-        namespace: One application's tokens, ``[A-Za-z0-9_.-]{1,64}``. Two namespaces never see each other.
-        options: See :class:`zoho_token_store.options.Options`.
-
-    Raises:
-        ConfigurationError: Something of this cannot be used; the message says what can.
+    Not made itself: ``RedisTokenStore``, ``SQLiteTokenStore`` and ``MemoryTokenStore`` differ in construction only.
     """
 
-    def __init__(self, client: redis.Redis | redis.RedisCluster | Topology, namespace: str, **options: object) -> None:
-        self._start(topology_of(client), namespace, dict(options), SystemClock())
-
-    def _start(self, topology: Topology, namespace: str, options: dict[str, object], clock: SystemClock) -> None:
+    def _start(self, parts: Parts, options: Options, clock: SystemClock) -> None:
+        """Begin with these parts; to be called once, by the constructor."""
         self._clock = clock
-        checked = make_options(options)
-        if checked.redact_sdk_log:
+        if options.redact_sdk_log:
             install_redaction()
-        self._parts = parts = Parts(topology, namespace, checked, clock)
+        self._parts = parts
         self._origin = parts.origin
         self._stats = parts.stats
-        self._link = parts.link
         self._repository = parts.repository
         self._transactions = parts.transactions
         self._saver = parts.saver
@@ -94,60 +66,6 @@ class RedisTokenStore(TokenStore):
         self._shortcut = parts.shortcut
         self._handed = threading.local()
         watch(self, parts.end)
-
-    @classmethod
-    def from_url(
-        cls,
-        url: str,
-        namespace: str,
-        *,
-        encryption_keys: Sequence[str | bytes] | str | None = None,
-        **options: object,
-    ) -> RedisTokenStore:
-        """Return a store for a URL.
-
-        Args:
-            url: Of one server, ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix:///path``; of a Sentinel set,
-                ``redis+sentinel://host:port,host:port/service/db``; of a cluster, ``redis+cluster://host:port,host:port``.
-                With redis-py's query options, and ``operation_timeout``. See :mod:`zoho_token_store.address`.
-            namespace: See the class.
-            encryption_keys: Keys of an :class:`~zoho_token_store.cipher.AesGcmCipher`, newest first, in place of
-                the option ``cipher``.
-            options: See the class.
-
-        Raises:
-            ConfigurationError: The URL or a key cannot be used.
-        """
-        if encryption_keys is not None:
-            if options.get("cipher") is not None:
-                raise ConfigurationError("encryption_keys", "cannot be given beside a cipher")
-            options["cipher"] = AesGcmCipher(encryption_keys)
-        topology, named = topology_from_url(url)
-        return cls(topology, namespace, **(named | options))
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ, **options: object) -> RedisTokenStore:
-        """Return a store for the URL and the namespace in ``ZOHO_TOKEN_STORE_URL`` and ``ZOHO_TOKEN_STORE_NAMESPACE``.
-
-        Encryption keys are taken from ``ZOHO_TOKEN_STORE_KEYS`` and pointer keys from ``ZOHO_TOKEN_STORE_POINTER_KEYS``
-        if these are set, several with commas or spaces between them; ``encrypt_identity`` and ``migrate_plaintext``
-        from ``ZOHO_TOKEN_STORE_ENCRYPT_IDENTITY`` and ``ZOHO_TOKEN_STORE_MIGRATE_PLAINTEXT``, which may be ``1`` or
-        ``0``. Options that are given go first.
-
-        Raises:
-            ConfigurationError: A variable is not set, or its value cannot be used.
-        """
-        for variable in (URL_VARIABLE, NAMESPACE_VARIABLE):
-            if not environ.get(variable):
-                raise ConfigurationError(variable, "the environment variable is not set")
-        if KEYS_VARIABLE in environ and "cipher" not in options:
-            options.setdefault("encryption_keys", environ[KEYS_VARIABLE])
-        if POINTER_KEYS_VARIABLE in environ:
-            options.setdefault("pointer_keys", environ[POINTER_KEYS_VARIABLE])
-        for option, variable in SWITCH_VARIABLES.items():
-            if environ.get(variable):
-                options.setdefault(option, _switch(variable, environ[variable]))
-        return cls.from_url(environ[URL_VARIABLE], environ[NAMESPACE_VARIABLE], **options)  # type: ignore[arg-type]  # checked there
 
     # The six methods that the SDK calls.
 
@@ -423,42 +341,24 @@ class RedisTokenStore(TokenStore):
         self._settle()
         return keeper.keep_fresh(None if ids is None else [check_id(each) for each in ids])
 
-    def events(self, since: str | float | None = None) -> EventReader:
-        """Return a reader of what has happened to the records of the namespace: what, to which, by whom and when.
-
-        ::
-
-            with store.events(since=600.0) as events:
-                for event in events.read().events:
-                    print(event.id, event.name, event.record_id, event.by)
-
-        Args:
-            since: Where it begins: after the event with an id, so many seconds ago by Redis's clock, or with all that
-                is kept (None).
-
-        Raises:
-            InvalidToken: It is none of these.
-        """
-        return EventReader(self._link.line(), self._repository.keys.events, since)
-
     def stats(self) -> dict[str, int]:
         """Return counters of what this store has done in this process (:mod:`zoho_token_store.stats`)."""
         return self._stats.read() | (self._shortcut.hits() if self._shortcut else {})
 
     def ping(self) -> None:
-        """Return if Redis answers.
+        """Return if the store can be used: if Redis answers, if the file can be read.
 
         Raises:
-            StoreUnavailable: It does not.
-            ConfigurationError: It is older than 6.2.
+            StoreUnavailable: It cannot.
+            ConfigurationError: It never will: Redis is older than 6.2, the file holds something else.
         """
-        self._link.ask("PING")
+        self._repository.ping()
 
     def close(self) -> None:
         """Store what is kept, give leases back, close the connections."""
         self._parts.end()
 
-    def __enter__(self) -> RedisTokenStore:
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(
@@ -490,12 +390,6 @@ class RedisTokenStore(TokenStore):
         carry(token, Carried(self._origin, record, lease))
         self._handed.token = token
         return token
-
-
-def _switch(variable: str, value: str) -> bool:
-    if value not in ("0", "1"):
-        raise ConfigurationError(variable, "must be 1 or 0")
-    return value == "1"
 
 
 def _check_batch(batch: object) -> int:

@@ -15,8 +15,8 @@ from zoho_token_store.margin import LATE, Margin, ahead_margin, drop_in_margin
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import Options
 from zoho_token_store.refresher import Errand, Refresher, data_of
-from zoho_token_store.repository import LeaseLost
 from zoho_token_store.site import find_site
+from zoho_token_store.storage import LeaseLost
 
 log = logging.getLogger("zoho_token_store")
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zoho_token_store.change import Change
+from zoho_token_store.commit import CommitBuilder
 from zoho_token_store.errors import StoreUnavailable, TokenStoreError
-from zoho_token_store.repository import Repository
+from zoho_token_store.options import Options
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.stats import Stats
+from zoho_token_store.storage import Repository
 
 Plan = Callable[[Snapshot, int], "Change | None"]
-"""Makes a change from what is stored and from Redis's time in ms; None if there is nothing to do."""
+"""Makes a change from what is stored and from the store's time in ms; None if there is nothing to do."""
 
 MOST_ATTEMPTS = 100
 """Each conflict means that somebody else has written; nobody loses this often unless something is broken."""
@@ -22,11 +24,13 @@ class Transactions:
 
     Args:
         repository: Where to.
+        options: Lives of records and tombstones.
         stats: Where conflicts and changes are counted.
     """
 
-    def __init__(self, repository: Repository, stats: Stats) -> None:
+    def __init__(self, repository: Repository, options: Options, stats: Stats) -> None:
         self._repository = repository
+        self._options = options
         self._stats = stats
 
     def run(
@@ -45,7 +49,7 @@ class Transactions:
             The change that was written; None if there was nothing to do.
 
         Raises:
-            StoreUnavailable: Redis has not taken it.
+            StoreUnavailable: The store has not taken it.
             TokenStoreError: What the plan raises, once what it was made from was loaded.
         """
         for _ in range(MOST_ATTEMPTS):
@@ -56,7 +60,7 @@ class Transactions:
             try:
                 change = plan(snapshot, now_ms)
                 if change:
-                    commit = self._repository.builder(snapshot, now_ms).build([change])
+                    commit = CommitBuilder(self._options, snapshot, now_ms).build([change])
             except TokenStoreError as error:
                 refusal = error
             strings, ids = snapshot.guessed()

@@ -230,7 +230,7 @@ class TestInTheClear:
         token = full()
         make(NEW).save_token(token)
         store = make()
-        monkeypatch.setattr("zoho_token_store.repository.SCHEMA", 1)  # what it passes as the newest that it knows
+        monkeypatch.setattr("zoho_token_store.redis_repository.SCHEMA", 1)  # what it passes as the newest that it knows
         with pytest.raises(UnsupportedSchema):
             store.find_token_by_id(token.get_id())
         assert raw.exists(Keyspace(namespace).lease(token.get_id())) == 0

@@ -45,7 +45,7 @@ def as_json(text: str) -> list[str]:
 def variables_read() -> set[str]:
     """Return the environment variables that the portal and the store read, as they stand in the code."""
     names = set(CELERY_READS)
-    for path in (*EXAMPLES.glob("portal/*.py"), ROOT / "src/zoho_token_store/store.py"):
+    for path in (*EXAMPLES.glob("portal/*.py"), ROOT / "src/zoho_token_store/environment.py"):
         names |= set(re.findall(r'"((?:ZOHO|PORTAL)_[A-Z_]+)"', path.read_text("utf-8")))
     return names
 

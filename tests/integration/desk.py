@@ -22,7 +22,7 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from integration.observer import Observer, View
 from integration.replies import Loop, Reply, attempt
-from zoho_token_store import RedisTokenStore, link, repository
+from zoho_token_store import RedisTokenStore, link, terms
 
 RESOURCES = "ZOHO_TOKEN_STORE_TEST_RESOURCES"
 """The environment variable that names the folder in which the SDK may keep files."""
@@ -274,7 +274,7 @@ class Desk:
 
     def cool_down_from(self, first_ms: int) -> None:
         """Shorten the first pause of the cool-down, for stores that are made after this."""
-        repository.PAUSE_MS = first_ms
+        terms.PAUSE_MS = first_ms
 
     def start_threads(self, count: int, name: str, /, *args: Any, **options: Any) -> None:
         """Have threads carry out one command while the worker goes on."""

@@ -22,7 +22,7 @@ CLIENT = {"client_id": "client", "client_secret": "secret"}
 @pytest.fixture
 def store(real_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> RedisTokenStore:
     """Give a store whose leases run out at once, and whose memories are small: thousands would take long to fill."""
-    for memory in ("finder.HINTS", "repository.SEEN", "lease.CLAIMS"):
+    for memory in ("finder.HINTS", "redis_repository.SEEN", "lease.CLAIMS"):
         monkeypatch.setattr(f"zoho_token_store.{memory}", 1)
     return RedisTokenStore.from_url(real_server.url, namespace, lease_ttl=LEASE, wait_timeout=0.5)
 

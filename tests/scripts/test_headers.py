@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 
-from zoho_token_store import question, repository, script
+from zoho_token_store import question, redis_repository, script
 from zoho_token_store.record import TokenRecord
 
 SCRIPTS = {
@@ -120,7 +120,7 @@ def test_every_reply_of_find_is_understood() -> None:
     given = replies("find-5")[1]
     understood = set(re.findall(r'"([A-Z]{4,})"', inspect.getsource(question)))
     assert understood | {"SAME"} == given
-    assert '"SAME"' in inspect.getsource(repository)
+    assert '"SAME"' in inspect.getsource(redis_repository)
     for kind, answer in question._KINDS.items():
         line = re.search(rf"^  {kind} now(.*?)(?:  |$)", section("find-5", "Repl(?:y|ies)"), re.MULTILINE)
         assert line

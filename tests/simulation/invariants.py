@@ -19,7 +19,7 @@ from zoho_token_store.match import TokenData
 from zoho_token_store.merge import Wish
 from zoho_token_store.options import USABLE
 from zoho_token_store.record import REMEMBERED, TokenRecord
-from zoho_token_store.repository import ATTEMPTS, PAUSE_MS
+from zoho_token_store.terms import ATTEMPTS, PAUSE_MS
 
 if TYPE_CHECKING:
     from simulation.process import Process

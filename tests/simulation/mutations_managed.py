@@ -11,9 +11,9 @@ from zoho_token_store.background import Background
 from zoho_token_store.finder import Finder
 from zoho_token_store.merge import Wish
 from zoho_token_store.record import Bookkeeping, TokenRecord
+from zoho_token_store.redis_repository import RedisRepository
 from zoho_token_store.refresher import Errand, Refresher
 from zoho_token_store.renewal import Renewals
-from zoho_token_store.repository import Repository
 from zoho_token_store.script import FIND, RENEW
 
 
@@ -75,7 +75,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the lease is not made sure of before a call", ("managed_boot-quiet",), "made sure",
-        ((Repository, "take_call", lambda self, lease, credential: None),),
+        ((RedisRepository, "take_call", lambda self, lease, credential: None),),
     ),
     Mutation(
         "who asks anew passes for one that has failed", ("managed_threads-quiet", "managed_slow-quiet"), "while",

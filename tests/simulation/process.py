@@ -23,6 +23,7 @@ from zoho_token_store import (
     lease,
     margin,
     parts,
+    redis_store,
     refresher,
     renewal,
     saver,
@@ -210,7 +211,7 @@ class Process:
 
     def _open(self) -> RedisTokenStore:
         store = RedisTokenStore.__new__(RedisTokenStore)
-        store._start(self, "sim", dict(self._options), self.clock)
+        store._connect(self, "sim", dict(self._options), self.clock)
         original = store._saver.store
 
         def watched(save: Save) -> None:
@@ -235,7 +236,7 @@ def seams(world: World) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, stand_in in (
             # The link's constructor is the seam: a process stands where it takes a route.
-            (parts, "RedisLink", SimulatedLink),
+            (redis_store, "RedisLink", SimulatedLink),
             (parts, "Accounts", SimulatedAccounts),
             (keeper, "ThreadPoolExecutor", Pool(threads)),
             *((module, "find_site", lambda *_: SITE) for module in (keeper, refresher, supply)),

@@ -6,6 +6,7 @@ import pytest
 
 from zoho_token_store.change import Change, access_pointer, credential_pointers, user_entry
 from zoho_token_store.codec import Codec
+from zoho_token_store.commands import CommandBuilder
 from zoho_token_store.commit import CommitBuilder
 from zoho_token_store.keyspace import Keyspace, pointer, tombstone, write_user_pointer
 from zoho_token_store.options import Options
@@ -158,7 +159,7 @@ class TestWritten:
     def _commit(self, keys: Keyspace, snapshot: Snapshot, change: Change | None) -> set[str]:
         """Return the keys that a change writes."""
         assert change
-        commit = CommitBuilder(keys, Codec(), Options(), snapshot, NOW).build([change])
+        commit = CommandBuilder(keys, Codec()).build(CommitBuilder(Options(), snapshot, NOW).build([change]))
         args, position = commit.args, 1 + 3 * int(commit.args[0])
         written = set()
         while position < len(args):

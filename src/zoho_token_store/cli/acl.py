@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from zoho_token_store.acl import operator, worker
+from zoho_token_store.environment import NAMESPACE_VARIABLE
 from zoho_token_store.errors import ConfigurationError
-from zoho_token_store.store import NAMESPACE_VARIABLE
 
 ROLES = {"worker": worker, "operator": operator}
 

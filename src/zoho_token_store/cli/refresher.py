@@ -14,7 +14,7 @@ from zoho_token_store.cli.signals import interruptible
 from zoho_token_store.cli.target import Target, on_target
 from zoho_token_store.errors import ConfigurationError, StoreUnavailable, TokenStoreError
 from zoho_token_store.keyspace import check_id
-from zoho_token_store.store import RedisTokenStore
+from zoho_token_store.redis_store import RedisTokenStore
 from zoho_token_store.zoho_sdk import DataCenter
 
 log = logging.getLogger("zoho_token_store.refresher")

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from zoho_token_store.cli.target import Target, on_target
+from zoho_token_store.redis_store import RedisTokenStore
 from zoho_token_store.rotation import RotationProgress
-from zoho_token_store.store import RedisTokenStore
 
 
 @click.command()

@@ -9,8 +9,9 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 import click
 
+from zoho_token_store.environment import NAMESPACE_VARIABLE, URL_VARIABLE
 from zoho_token_store.errors import ConfigurationError, InvalidToken, TokenStoreError
-from zoho_token_store.store import NAMESPACE_VARIABLE, URL_VARIABLE, RedisTokenStore
+from zoho_token_store.redis_store import RedisTokenStore
 
 P = ParamSpec("P")
 R = TypeVar("R")

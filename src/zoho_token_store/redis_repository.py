@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
-from zoho_token_store.change import Change, pointer_names, user_entry
+from zoho_token_store.change import Change, pointer_names
 from zoho_token_store.clock import ServerClock, SystemClock
 from zoho_token_store.codec import Codec
-from zoho_token_store.commit import EVENTS_KEPT, Commit, CommitBuilder
-from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable, TokenStoreError
-from zoho_token_store.keyspace import Keyspace, pointer, read_user_pointer, tombstone
+from zoho_token_store.commands import CommandBuilder
+from zoho_token_store.commit import EVENTS_KEPT, Commit
+from zoho_token_store.errors import TokenStoreError
+from zoho_token_store.keyspace import Keyspace, pointer, read_user_pointer
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
 from zoho_token_store.options import USABLE, Options
-from zoho_token_store.provenance import check_asked
 from zoho_token_store.question import Answer, Fresh, Leased, Pause, Question, Wait, read_answer
 from zoho_token_store.recent import Recent
 from zoho_token_store.record import SCHEMA, TokenRecord
 from zoho_token_store.script import COMMIT, FIND, PAGE, READ, REFRESH, RELEASE, RENEW
 from zoho_token_store.snapshot import Snapshot
-
-log = logging.getLogger("zoho_token_store")
-
-ATTEMPTS = 3
-"""Leases in a row without a save before the fleet cools down."""
-PAUSE_MS = 5_000
-"""First pause of the cool-down; it doubles with each further lease."""
-LONGEST_PAUSE_MS = 60_000
+from zoho_token_store.storage import LeaseLost, Repository, read_page
+from zoho_token_store.terms import REMEMBERED_MS, terms_of
 
 SEEN = 1024
 """How many records a process keeps to compare revisions by."""
@@ -37,12 +31,8 @@ SEEN = 1024
 _USABLE_MS = int(USABLE * 1000)
 
 
-class LeaseLost(Exception):
-    """A lease has run out, or passed to another; whoever held it asks anew."""
-
-
-class Repository:
-    """The records of one namespace.
+class RedisRepository(Repository):
+    """The records of one namespace in Redis; see :class:`Repository`.
 
     Args:
         link: The way to Redis.
@@ -56,14 +46,21 @@ class Repository:
         self._link = link
         self.keys = keys
         self._codec = codec
-        self._options = options
+        self.options = options
+        self.seals_on_sight = codec.seals_on_sight
+        self._clock = clock
         self.server_clock = ServerClock(clock)
-        self._lease_ms = lease_ms = int(options.lease_ttl * 1000)
+        self._lease_ms = int(options.lease_ttl * 1000)
         self._budget = (options.refresh_budget, int(options.refresh_window * 1000))
+        self._terms = terms_of(options).pack()
         self._author = options.author
-        wake_ms = int((options.lease_ttl + options.wait_timeout) * 2000)
-        self._terms = f"{lease_ms} {wake_ms} {ATTEMPTS} {PAUSE_MS} {LONGEST_PAUSE_MS}"
         self._seen: Recent[str, tuple[TokenRecord, str]] = Recent(SEEN)
+
+    def over(self, link: RedisLink) -> RedisRepository:
+        """Return the same records over another link, by the same clock of Redis."""
+        other = RedisRepository(link, self.keys, self._codec, self.options, self._clock)
+        other.server_clock = self.server_clock
+        return other
 
     def find(self, question: Question) -> Answer:
         """Ask for a record by Redis's clock; at most one caller is given the lease. One round trip.
@@ -88,17 +85,26 @@ class Repository:
             if reply[2] != part:  # a packed access part says all that there is, so it need not be read again
                 seen = self._codec.with_access(seen, reply[2])
                 self._seen.put(record_id, (seen, reply[2]))
-                self._seal_on_sight(seen)
+                self.seal_on_sight(seen)
             return Fresh(seen)
         answer = read_answer(record_id, reply, self._codec.read)
         if isinstance(answer, Fresh):
             self._seen.put(record_id, (answer.record, reply[2]))
         if isinstance(answer, (Fresh, Leased)) and answer.record:
-            self._seal_on_sight(answer.record)
+            self.seal_on_sight(answer.record)
         return answer
 
+    def ping(self) -> None:
+        """Have Redis answer once."""
+        self._link.ask("PING")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._link.close()
+
     def reset_after_fork(self) -> None:
-        """Forget what the parent has seen."""
+        """Forget what the parent has seen, and leave its connections to it."""
+        self._link.reset_after_fork()
         self._seen.reset_after_fork()
 
     def load(self, snapshot: Snapshot, strings: Sequence[str], ids: Sequence[str]) -> None:
@@ -121,80 +127,22 @@ class Repository:
         self.server_clock.seen(now_ms)
         return values, {record_id: stored for record_id, stored in zip(ids, records, strict=True) if stored}
 
-    def get(self, record_id: str) -> TokenRecord | None:
-        """Return a record, or the one that it was merged into, if it is there and can still be used.
-
-        Raises:
-            CorruptRecord: It was led to another record that knows nothing of it.
-        """
-        asked = record_id
-        while True:
-            buried = tombstone(record_id)
-            snapshot = Snapshot()
-            self.load(snapshot, [buried], [record_id])
-            record = snapshot.record(record_id)
-            if record is not None:
-                check_asked(record, asked)
-                self._seal_on_sight(record)
-                return record if _usable(record) else None
-            heir = snapshot.string(buried)
-            if not heir.startswith("merged "):
-                return None
-            record_id = heir.removeprefix("merged ")
-
     def pages(
         self, size: int, on_unreadable: Callable[[TokenStoreError], None] | None = None
     ) -> Iterator[list[TokenRecord]]:
-        """Yield every record, in order of id, ``size`` ids at a time; two round trips a page.
-
-        Ids whose record has ended by itself are left out, and forgotten.
-
-        Args:
-            size: See above.
-            on_unreadable: Told of each record that cannot be read, which is then left out; None lets the error end it.
-        """
+        """See :class:`Repository`; two round trips a page. Ids whose record has ended by itself are forgotten."""
         after = "-"
         while True:
             ids = self._link.run(PAGE, [self.keys.ids, self.keys.expiring], [after, size])
             if not ids:
                 return
             after = f"({ids[-1]}"
-            page = []
-            for record_id, stored in self._read((), ids)[1].items():
-                try:
-                    page.append(self._codec.read(record_id, *stored))
-                except (CorruptRecord, DecryptionFailed) as error:
-                    if on_unreadable is None:
-                        raise
-                    on_unreadable(error)
-            yield [record for record in page if _usable(record)]
+            stored = self._read((), ids)[1]
+            yield read_page([partial(self._codec.read, each, *parts) for each, parts in stored.items()], on_unreadable)
 
     def count(self) -> int:
         """Return about how many records there are: those that have ended by themselves may be among them."""
         return int(self._link.ask("ZCARD", self.keys.ids))
-
-    def builder(self, snapshot: Snapshot, now_ms: int) -> CommitBuilder:
-        """Return what lowers plans to commits.
-
-        Args:
-            snapshot: What they were planned from.
-            now_ms: Redis's time, ms.
-        """
-        return CommitBuilder(self.keys, self._codec, self._options, snapshot, now_ms)
-
-    def rewrite(self, record: TokenRecord) -> bool:
-        """Write a record, and all that leads to it, as they are written now: sealed, and under every pointer key.
-
-        Nothing of it changes: whoever works with it goes on. At most two round trips.
-
-        Returns:
-            Whether it was written; a record that has changed meanwhile was not.
-        """
-        snapshot = Snapshot([record])
-        entry = user_entry(record)
-        if entry:
-            self.load(snapshot, [entry[0]], ())
-        return self.commit(self.builder(snapshot, self.server_clock.now_ms()).rewrite(record))
 
     def in_place(self, records: Iterable[TokenRecord]) -> set[str]:
         """Return the ids of those records that lie as they are written now, their pointers too. One round trip."""
@@ -213,21 +161,14 @@ class Repository:
 
         return {record_id for record_id, each in groups.items() if all(leads(group, record_id) for group in each)}
 
-    def _seal_on_sight(self, record: TokenRecord) -> None:
-        if not record.stale or not self._codec.seals_on_sight:
-            return
-        try:
-            self.rewrite(record)
-        except StoreUnavailable as error:
-            log.warning("record %s is still in the clear, and sealed when it is seen next: %s", record.id, error)
-
     def commit(self, commit: Commit) -> bool:
         """Write a plan if nothing that it was made from has changed. One round trip.
 
         Returns:
             Whether it was written.
         """
-        reply = self._link.run(COMMIT, commit.keys, commit.args)
+        commands = CommandBuilder(self.keys, self._codec).build(commit)
+        reply = self._link.run(COMMIT, commands.keys, commands.args)
         self.server_clock.seen(reply[1])
         return bool(reply[0] == "OK")
 
@@ -294,7 +235,7 @@ class Repository:
 
     def _renew(self, lease: Lease, credential: str, most_calls: int) -> str:
         keys = (self.keys.lease(lease.name), self.keys.calls(credential))
-        terms = (self._lease_ms, 3 * LONGEST_PAUSE_MS, most_calls, self._budget[1])
+        terms = (self._lease_ms, REMEMBERED_MS, most_calls, self._budget[1])
         reply = self._link.run(RENEW, keys, (lease.owner, lease.fence, *terms))
         self.server_clock.seen(reply[1])
         return str(reply[2] if reply[0] == "SPENT" else reply[0])
@@ -302,7 +243,3 @@ class Repository:
     def wait(self, lease: str, answer: Wait, at_most: float) -> None:
         """Block until a lease ends, its time has passed or a while has."""
         self._link.wait(self.keys.wake(lease), answer.wake_id, min(answer.left_ms, int(at_most * 1000)))
-
-
-def _usable(record: TokenRecord) -> bool:
-    return record.refreshable or record.access is not None
