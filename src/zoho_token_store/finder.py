@@ -275,21 +275,23 @@ class Finder:
         if isinstance(answer, Fresh):
             check(answer.record)
             return Found(answer.record, None)
-        lease = Lease(name, owner, answer.fence)
-        if answer.record:
+        lease, record = Lease(name, owner, answer.fence), answer.record
+        if record:
             try:
-                check(answer.record)
+                check(record)
             except CorruptRecord:
                 self._repository.release([lease], Pause(None, UNTRIED))
                 raise
+            if not answer.usable:
+                record = record._replace(access=None)
         self._held.add(lease)
         self._stats.count("leases")
         if answer.attempts > 1:
             self._stats.count("takeovers")
             log.warning("taking over the refresh of %s: %d leases without a save", lease.name, answer.attempts - 1)
-        if answer.record is None and self._options.refresh == "sdk":
+        if record is None and self._options.refresh == "sdk":
             self._owners.claim(lease)
-        return Found(answer.record, lease, answer.attempts)
+        return Found(record, lease, answer.attempts)
 
     def _read(self, names: tuple[str, ...]) -> tuple[str, ...]:
         snapshot = Snapshot()

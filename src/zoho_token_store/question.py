@@ -22,12 +22,14 @@ class Leased(NamedTuple):
     Attributes:
         fence: Of the lease.
         attempts: How many leases there have been since the last save, this one included.
-        record: None when there is none yet. It has an access token only if that can still be used.
+        record: None when there is none yet. What led to it may be its access token, even if that cannot be used.
+        usable: Whether its access token can be used meanwhile.
     """
 
     fence: int
     attempts: int
     record: TokenRecord | None
+    usable: bool
 
 
 class Wait(NamedTuple):
@@ -160,12 +162,17 @@ def read_answer(
     if kind == "FRESH":
         return Fresh(read(record_id, *values))
     if kind == "LEASED":
-        fence, attempts, access, stored = values
-        return Leased(int(fence), attempts, read(record_id, access, stored) if stored else None)
+        fence, attempts, can_be_used, access, stored = values
+        return Leased(int(fence), attempts, read(record_id, access, stored) if stored else None, bool(can_be_used))
     if kind == "MOVED":
         return Moved(values)
     if kind == "CORRUPT":
         raise CorruptRecord(record_id, "the record")
+    return say(kind, *values)
+
+
+def say(kind: str, *values: Any) -> Answer:
+    """Return the answer that a word means, with what follows it, for those that come without a record."""
     answer: Answer = _KINDS[kind](*values)
     return answer
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contract.aging import Aging
 from contract.tokens import by_access, by_user, make_token, refreshed
+from contract.underneath import Underneath
 from zoho_token_store import RedisTokenStore, RefreshFailing, RefreshTimeout, TokenDeleted
 
 
@@ -21,11 +21,11 @@ def due(store: RedisTokenStore) -> str:
 
 
 @pytest.fixture
-def ending(store: RedisTokenStore, aging: Aging) -> str:
+def ending(store: RedisTokenStore, underneath: Underneath) -> str:
     """Save a record whose access token is due, and can be used for another 20 s; return its id."""
     token = make_token("ada", refresh="rt", access="at1", left=3600)
     store.save_token(token)
-    aging.leave(token.get_id(), 20)
+    underneath.leave(token.get_id(), 20)
     return str(token.get_id())
 
 
@@ -51,6 +51,13 @@ def test_nobody_waits_while_the_token_can_be_used(store: RedisTokenStore, ending
         assert other.find_token_by_id(ending).get_access_token() == "at1"
         assert other.find_token(by_user("ada")).get_access_token() == "at1"
     assert (other.stats()["leases"], other.stats()["waits"]) == (0, 0)
+
+
+def test_by_an_access_token_that_cannot_be_used_any_more(store: RedisTokenStore, due: str, other) -> None:
+    """The record is found by it, and refreshed; a due token is as good a selector as a fresh one."""
+    store.save_token(make_token("ada", access="ends", left=5))
+    winner = other.find_token(by_access("ends"))
+    assert (winner.get_id(), winner.get_access_token(), winner.get_refresh_token()) == (due, None, "rt")
 
 
 def test_one_process_is_one_winner(store: RedisTokenStore, due: str) -> None:
@@ -116,13 +123,13 @@ def test_a_wait_ends(store: RedisTokenStore, due: str, make_store) -> None:
     assert patient.stats()["wait_timeouts"] == 1
 
 
-def test_fences_grow(make_store, due: str, raw, namespace: str) -> None:
+def test_fences_grow(make_store, due: str, underneath: Underneath) -> None:
     """Each lease on a record has a higher fence than the one before."""
     fences = []
     for _ in range(2):
         with make_store() as store:
             store.find_token_by_id(due)
-            fences.append(int(raw.hget(f"zts:{{{namespace}}}:lease:{due}", "fence")))
+            fences.append(underneath.fence(due))
     assert fences[0] < fences[1]
 
 

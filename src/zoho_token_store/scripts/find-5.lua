@@ -26,9 +26,10 @@ Arguments
 Replies, each with Redis's time in ms second
   FRESH now access record      use this token
   SAME now access              use this token; the record is the one that the caller has
-  LEASED now fence attempts access record
+  LEASED now fence attempts usable access record
                                refresh: the caller holds the lease, the attempts-th since the last save (an empty
-                               record: there is none yet; access "": none that can still be used)
+                               record: there is none yet; usable 1: the access token can be used meanwhile, else 0;
+                               access "": there is none)
   WAIT now left_ms wake_id     another refreshes; its lease has left_ms to live
   FAILING now retry_ms reason  the fleet cools down until retry_ms; the reason of who said so, "" for leases that ran
                                out
@@ -154,7 +155,7 @@ if until_ms > now then
     return {'WAIT', now, until_ms - now, wake_id}
   end
   if held[2] == nonce then
-    return {'LEASED', now, text(fence), attempts, usable and part or '', record}
+    return {'LEASED', now, text(fence), attempts, usable and 1 or 0, part or '', record}
   end
   -- The holder asks anew: the refresh that it had the lease for has failed.
   if attempts >= limit then
@@ -183,4 +184,4 @@ if attempts >= limit then
   keep_ms = keep_ms + pause_ms(attempts)
 end
 redis.call('PEXPIRE', lease, keep_ms)
-return {'LEASED', now, text(fence), attempts, usable and part or '', record}
+return {'LEASED', now, text(fence), attempts, usable and 1 or 0, part or '', record}
