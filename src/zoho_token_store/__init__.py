@@ -21,6 +21,8 @@ from zoho_token_store.errors import (
     UnsupportedSchema,
 )
 from zoho_token_store.events import Event, EventReader
+from zoho_token_store.memory import Memory
+from zoho_token_store.memory_store import MemoryTokenStore
 from zoho_token_store.options import NearCache
 from zoho_token_store.redaction import RedactingFilter, install_redaction
 from zoho_token_store.redis_store import RedisTokenStore
@@ -38,6 +40,8 @@ __all__ = [
     "Event",
     "EventReader",
     "InvalidToken",
+    "Memory",
+    "MemoryTokenStore",
     "NearCache",
     "NotDurable",
     "RedactingFilter",

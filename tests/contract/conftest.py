@@ -4,34 +4,71 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import ALL, LIMITED, backends, find_backend
-from contract.aging import Aging
+from contract.local import LOCAL, LocalPlace, make_place
+from contract.underneath import Underneath, UnderRedis, UnderTables
 from servers import Backend, Protocol, ServerPool, newest_binary
-from zoho_token_store import AesGcmCipher, RedisTokenStore
+from zoho_token_store import AesGcmCipher, CoordinatedTokenStore, RedisTokenStore
 from zoho_token_store.codec import Codec, SealedCodec
 from zoho_token_store.keyring import new_key
 
-MakeStore = Callable[..., RedisTokenStore]
+MakeStore = Callable[..., CoordinatedTokenStore]
 
 SEALED: tuple[str, Protocol] = ("sealed", 3)
 """The newest server, for stores that seal all they can: whatever else they promise holds for them too."""
 
 READABLE = backends(*ALL, *LIMITED)
 
+LOCALS = [pytest.param((name, 0), id=name) for name in LOCAL]
+EVERY = [*READABLE, pytest.param(SEALED, id=f"{SEALED[0]}-resp{SEALED[1]}"), *LOCALS]
 
-@pytest.fixture(params=[*READABLE, pytest.param(SEALED, id=f"{SEALED[0]}-resp{SEALED[1]}")])
-def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
-    """Give every back end, one under the workers' ACL, and one for stores with keys."""
-    if request.param == SEALED:
-        yield Backend(*SEALED, server_pool.get(newest_binary().name))
-        return
-    with find_backend(request, namespace) as made:
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what looks into Redis itself where a store keeps its tokens elsewhere."""
+    looks = [item for item in items if _looks_into_redis(item) and _parameter(item)[0] in LOCAL]
+    config.hook.pytest_deselected(items=looks)
+    items[:] = [item for item in items if item not in set(looks)]
+
+
+def _looks_into_redis(item: pytest.Item) -> bool:
+    information = getattr(item, "_fixtureinfo", None)
+    if information is None:
+        return False
+    asked = {*information.argnames} & {"backend"} or {*information.names_closure} & {"raw", "codec"}
+    return bool(asked) or item.get_closest_marker("redis") is not None
+
+
+def _parameter(item: pytest.Item) -> Any:
+    return getattr(getattr(item, "callspec", None), "params", {}).get("backend") or ("", 0)
+
+
+@pytest.fixture(params=EVERY)
+def backend(
+    request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str, tmp_path: Path
+) -> Iterator[Backend | LocalPlace]:
+    """Give every back end, with the workers' ACL too and for stores with keys, and places that need no server."""
+    with make_backend(request, server_pool, namespace, tmp_path) as made:
         yield made
+
+
+@contextmanager
+def make_backend(
+    request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str, folder: Path
+) -> Iterator[Backend | LocalPlace]:
+    """Provide the back end that a parameter of the test names."""
+    if request.param[0] in LOCAL:
+        yield make_place(request.param[0], folder)
+    elif request.param == SEALED:
+        yield Backend(*SEALED, server_pool.get(newest_binary().name))
+    else:
+        with find_backend(request, namespace) as made:
+            yield made
 
 
 @pytest.fixture(params=READABLE)
@@ -52,21 +89,23 @@ def keys() -> dict[str, Any]:
 
 
 @pytest.fixture
-def make_store(backend: Backend, keys: dict[str, Any], namespace: str) -> Iterator[MakeStore]:
+def make_store(backend: Backend | LocalPlace, keys: dict[str, Any], namespace: str) -> Iterator[MakeStore]:
     """Make stores in the test's namespace; each stands for a process of its own."""
-    standard = keys if backend.name.startswith("sealed") else {}
+    standard = keys if "sealed" in backend.name else {}
     with ExitStack() as stack:
 
-        def make(namespace: str = namespace, **options: Any) -> RedisTokenStore:
-            backend.admit(namespace)
+        def make(namespace: str = namespace, **options: Any) -> CoordinatedTokenStore:
             options = standard | options
-            return stack.enter_context(RedisTokenStore(backend.client(), namespace, **options))
+            if isinstance(backend, Backend):
+                backend.admit(namespace)
+                return stack.enter_context(RedisTokenStore(backend.client(), namespace, **options))
+            return stack.enter_context(backend.store(namespace, **options))
 
         yield make
 
 
 @pytest.fixture
-def store(make_store: MakeStore) -> RedisTokenStore:
+def store(make_store: MakeStore) -> CoordinatedTokenStore:
     """Return a store."""
     return make_store()
 
@@ -79,7 +118,7 @@ def fake_store(fake: Backend, namespace: str) -> Iterator[RedisTokenStore]:
 
 
 @pytest.fixture
-def other(make_store: MakeStore) -> RedisTokenStore:
+def other(make_store: MakeStore) -> CoordinatedTokenStore:
     """Return the store of another process in the same namespace."""
     return make_store()
 
@@ -93,9 +132,12 @@ def codec(backend: Backend, keys: dict[str, Any], namespace: str) -> Codec:
 
 
 @pytest.fixture
-def aging(raw: Any, codec: Codec, namespace: str) -> Aging:
-    """Return what makes access tokens old."""
-    return Aging(raw, codec, namespace)
+def underneath(backend: Backend | LocalPlace, namespace: str, request: pytest.FixtureRequest) -> Underneath:
+    """Return what sees and changes what is stored, past the store."""
+    if isinstance(backend, Backend):
+        return UnderRedis(request.getfixturevalue("raw"), request.getfixturevalue("codec"), namespace)
+    store = request.getfixturevalue("make_store")()
+    return UnderTables(store._repository._database)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from contract.aging import Aging
 from contract.tokens import HOUR, OTHER_CLIENT, by_access, by_user, epoch_ms, make_token, seconds_left
+from contract.underneath import Underneath
 from zoho_token_store import RedisTokenStore, TokenNotFound
 
 
@@ -169,11 +169,11 @@ class TestMargins:
     @pytest.mark.parametrize(
         ("margin", "left", "due"), [(30, 29, True), (30, 31, False), (10, 9, True), (10, 11, False), (0, 7, False)]
     )
-    def test_by_what_is_left(self, make_store, aging: Aging, margin: float, left: float, due: bool) -> None:
+    def test_by_what_is_left(self, make_store, underneath: Underneath, margin: float, left: float, due: bool) -> None:
         """A token that had an hour is due when less than the margin is left."""
         store = make_store(freshness_margin=margin)
         id = saved(store, "ada", refresh="rt", access="at")
-        aging.leave(id, left)
+        underneath.leave(id, left)
         assert (store.find_token_by_id(id).get_access_token() is None) is due
 
 

@@ -22,6 +22,8 @@ from zoho_token_store.label import process_label
 from zoho_token_store.shortcut import Known, give_back
 from zoho_token_store.testing import FakeZoho
 
+pytestmark = pytest.mark.redis
+
 MakeStore = Callable[..., RedisTokenStore]
 
 

@@ -7,7 +7,7 @@ import redis
 
 from contract.tokens import by_user, make_token
 from servers import Backend
-from zoho_token_store import ConfigurationError, RedisTokenStore, StoreUnavailable, TokenNotFound
+from zoho_token_store import ConfigurationError, CoordinatedTokenStore, RedisTokenStore, StoreUnavailable, TokenNotFound
 from zoho_token_store.errors import StoreClosed
 from zoho_token_store.keyspace import Keyspace
 
@@ -152,9 +152,8 @@ class TestUrls:
 class TestClosing:
     """After its end a store refuses to work."""
 
-    def test_a_closed_store_says_so(self, backend: Backend, namespace: str) -> None:
+    def test_a_closed_store_says_so(self, store: CoordinatedTokenStore) -> None:
         """Every call on a closed store is an error of its own; closing again is none."""
-        store = RedisTokenStore(backend.client(), namespace)
         token = make_token("ada", refresh="rt", access="at")
         store.save_token(token)
         store.close()
@@ -174,9 +173,8 @@ class TestClosing:
             with pytest.raises(StoreClosed):
                 call()
 
-    def test_a_context_manager_closes(self, backend: Backend, namespace: str) -> None:
+    def test_a_context_manager_closes(self, store: CoordinatedTokenStore) -> None:
         """``with`` gives the store itself and closes it, also after an error, which it lets through."""
-        store = RedisTokenStore(backend.client(), namespace)
         with pytest.raises(TokenNotFound), store as same:
             same.find_token_by_id("nowhere")
         assert same is store

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contract.aging import Aging
 from contract.tokens import by_user, make_token, refreshed
+from contract.underneath import Underneath
 from zoho_token_store import RedisTokenStore, RefreshFailing
 
 
@@ -58,10 +58,10 @@ def test_failures_of_several_processes_add_up(make_store, due: str) -> None:
         make_store(lease_ttl=0.1).find_token_by_id(due)
 
 
-def test_a_usable_token_is_used_during_the_pause(store: RedisTokenStore, aging: Aging, due: str) -> None:
+def test_a_usable_token_is_used_during_the_pause(store: RedisTokenStore, underneath: Underneath, due: str) -> None:
     """While the old token can still be used, the fleet uses it instead of failing."""
     fail(store, due)
-    aging.leave(due, 10, life=3600)
+    underneath.leave(due, 10, life=3600)
     assert store.find_token_by_id(due).get_access_token() == "at1"
 
 
@@ -73,13 +73,13 @@ def test_any_save_ends_the_pause(store: RedisTokenStore, other: RedisTokenStore,
 
 
 def test_after_the_pause_one_tries_again_and_the_pauses_grow(
-    store: RedisTokenStore, other: RedisTokenStore, due: str, raw, namespace: str
+    store: RedisTokenStore, other: RedisTokenStore, due: str, underneath: Underneath
 ) -> None:
     """When the pause is over one lease is given; the next failure gives a pause twice as long."""
     fail(store, due)
     with pytest.raises(RefreshFailing):
         store.find_token_by_id(due)
-    raw.hset(f"zts:{{{namespace}}}:lease:{due}", "retry_ms", str(int(time.time() * 1000) - 1))
+    underneath.end_pause(due)
     fail(store, due, 1)
     with pytest.raises(RefreshFailing) as caught:
         store.find_token_by_id(due)

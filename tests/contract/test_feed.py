@@ -29,6 +29,8 @@ from zoho_token_store.topology import topology_of
 
 STREAM = "zts:{test}:events"
 USER = ("user", "digest")
+pytestmark = pytest.mark.redis
+
 WaitFor = Callable[[Callable[[], Any]], Any]
 
 

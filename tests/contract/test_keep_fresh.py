@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from contract.aging import Aging
 from contract.conftest import MakeStore
 from contract.tokens import HOUR, make_token, seconds_left
+from contract.underneath import Underneath
 from zoho_token_store import ConfigurationError, InvalidToken, RedisTokenStore
 from zoho_token_store.testing import FakeZoho
 from zoho_token_store.zoho_sdk import DataCenter
@@ -43,7 +43,7 @@ def keeper(make_store: MakeStore, environment: Any) -> RedisTokenStore:
 
 
 @pytest.fixture
-def log_in(store: RedisTokenStore, zoho: FakeZoho, aging: Aging) -> Callable[..., str]:
+def log_in(store: RedisTokenStore, zoho: FakeZoho, underneath: Underneath) -> Callable[..., str]:
     """Store a token of an hour that Zoho knows, as old as is asked for; return its id."""
 
     def log_in(user: str, age: float) -> str:
@@ -51,7 +51,7 @@ def log_in(store: RedisTokenStore, zoho: FakeZoho, aging: Aging) -> Callable[...
         client = {"client_id": zoho.client_id, "secret": zoho.client_secret}
         token = make_token(user, refresh=refresh, access=zoho.issue_access_token(refresh), **client)
         store.save_token(token)
-        aging.leave(token.get_id(), HOUR - age)
+        underneath.leave(token.get_id(), HOUR - age)
         return str(token.get_id())
 
     return log_in

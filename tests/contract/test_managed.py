@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 from zohocrmsdk.src.com.zoho.crm.api.request_proxy import RequestProxy
 
-from contract.aging import Aging
+from contract.conftest import LOCALS, make_backend
+from contract.local import LocalPlace
 from contract.tokens import by_user, make_token, refreshed, seconds_left, user_of
+from contract.underneath import Underneath
 from proxy import FaultyProxy
 from servers import WITH_ACL, Backend, Server, ServerPool, find_binaries, newest_binary
 from web_server import forward, serving
@@ -32,7 +35,7 @@ from zoho_token_store import (
     kept,
     link,
 )
-from zoho_token_store.keyspace import Keyspace
+from zoho_token_store.keyspace import pointer
 from zoho_token_store.testing import FakeZoho
 from zoho_token_store.zoho_sdk import OAuthToken
 
@@ -42,10 +45,12 @@ WaitFor = Callable[[Callable[[], Any]], Any]
 PLACES = [("fakeredis", 2), (next(iter(find_binaries())), 2), (newest_binary().name + WITH_ACL, 3)]
 
 
-@pytest.fixture(params=PLACES, ids=[f"{name}-resp{protocol}" for name, protocol in PLACES])
-def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
-    """Give fakeredis, the oldest server, and the newest under the workers' ACL."""
-    with server_pool.backend(*request.param, namespace) as made:
+@pytest.fixture(params=[*(pytest.param(each, id=f"{each[0]}-resp{each[1]}") for each in PLACES), *LOCALS])
+def backend(
+    request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str, tmp_path: Path
+) -> Iterator[Backend | LocalPlace]:
+    """Give fakeredis, the oldest server, the newest under the workers' ACL, and places that need no server."""
+    with make_backend(request, server_pool, namespace, tmp_path) as made:
         yield made
 
 
@@ -75,13 +80,9 @@ def environment_of(zoho: FakeZoho) -> Any:
 class Place:
     """A namespace, a stand-in, and stores that refresh by themselves; each stands for a process of its own."""
 
-    def __init__(
-        self, make_store: Callable[..., RedisTokenStore], zoho: FakeZoho, raw: Any, aging: Aging, namespace: str
-    ) -> None:
+    def __init__(self, make_store: Callable[..., RedisTokenStore], zoho: FakeZoho, underneath: Underneath) -> None:
         self._make_store = make_store
-        self._aging = aging
-        self._raw = raw
-        self._keys = Keyspace(namespace)
+        self._underneath = underneath
         self.zoho = zoho
 
     def store(self, **options: Any) -> RedisTokenStore:
@@ -112,31 +113,32 @@ class Place:
 
     def age(self, id: str, left: float) -> None:
         """Let an access token be so old that it has ``left`` seconds; Zoho's view of it does not change."""
-        self._aging.leave(id, left)
+        self._underneath.leave(id, left)
 
     def paused_until(self, name: str) -> float:
         """Return when the fleet's pause ends, seconds since the epoch; 0 without one."""
-        return int(self._raw.hget(self._keys.lease(name), "retry_ms") or 0) / 1000
+        return self._underneath.paused_until(name)
 
     def end_pause(self, name: str) -> None:
         """Let the fleet's pause be over."""
         assert self.paused_until(name) > time.time()
-        self._raw.hset(self._keys.lease(name), "retry_ms", str(int(time.time() * 1000) - 1))
+        self._underneath.end_pause(name)
 
-    def let_calls_grow_old(self, name: str, seconds: float) -> None:
-        """Let all calls to Zoho have been made earlier."""
-        (key,) = self._raw.scan_iter(self._keys.calls("refresh:*"))
-        calls = [str(int(ms) - int(seconds * 1000)) for ms in self._raw.get(key).split(" ")]
-        self._raw.set(key, " ".join(calls))
+    def let_calls_grow_old(self, id: str, seconds: float) -> None:
+        """Let all calls to Zoho with a record's refresh token have been made earlier."""
+        with self._make_store() as store:
+            refresh_token = store.get(id).get_refresh_token()
+        self._underneath.let_calls_grow_old(pointer("refresh", refresh_token), seconds)
 
     def rejected(self, id: str) -> str | None:
         """Return what the record says of Zoho's refusal."""
-        found: str | None = self._raw.hget(self._keys.token(id), "rejected")
-        return found
+        with self._make_store() as store:
+            record = store._repository.get(id)
+        return record and record.rejected
 
     def lease_ends(self, name: str) -> bool:
         """Return whether nobody holds the lease."""
-        return not self._raw.hget(self._keys.lease(name), "until_ms")
+        return self._underneath.is_free(name)
 
     def accepts(self, token: Any) -> bool:
         """Return whether CRM takes a token's access token."""
@@ -149,9 +151,9 @@ class Place:
 
 
 @pytest.fixture
-def place(make_store: Callable[..., RedisTokenStore], zoho: FakeZoho, raw: Any, aging: Aging, namespace: str) -> Place:
+def place(make_store: Callable[..., RedisTokenStore], zoho: FakeZoho, underneath: Underneath) -> Place:
     """Return where a test takes place."""
-    return Place(make_store, zoho, raw, aging, namespace)
+    return Place(make_store, zoho, underneath)
 
 
 def in_background(work: Callable[..., Any], *args: Any) -> Any:
@@ -221,7 +223,7 @@ class TestExchange:
                 store.find_token(place.token(grant=code, secret="wrong"))
             assert (caught.value.reason, caught.value.record_id) == ("invalid_client_secret", None)
         assert place.calls == ["invalid_client_secret"]
-        (name,) = [key.split(":lease:")[1] for key in place._raw.scan_iter("*:lease:grant:*")]
+        name = pointer("grant", code)
         assert place.paused_until(name) < time.time() + 15
         place.end_pause(name)
         assert place.accepts(place.store().find_token(place.token(grant=code)))

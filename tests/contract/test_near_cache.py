@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from contract.aging import Aging
 from contract.tokens import (
     CLIENT,
     OTHER_CLIENT,
@@ -26,6 +25,7 @@ from contract.tokens import (
     seconds_left,
     user_of,
 )
+from contract.underneath import Underneath
 from servers import WITH_ACL, Backend, Server, newest_binary
 from zoho_token_store import (
     AmbiguousToken,
@@ -37,6 +37,8 @@ from zoho_token_store import (
 )
 from zoho_token_store.options import USABLE
 from zoho_token_store.zoho_sdk import UserSignature
+
+pytestmark = pytest.mark.redis
 
 MakeStore = Callable[..., RedisTokenStore]
 WaitFor = Callable[[Callable[[], Any]], Any]
@@ -395,11 +397,11 @@ class TestExpiry:
         assert store.stats()["leases"] == 1
 
     @FEW
-    def test_due(self, store: RedisTokenStore, other: RedisTokenStore, aging: Aging) -> None:
+    def test_due(self, store: RedisTokenStore, other: RedisTokenStore, underneath: Underneath) -> None:
         """A token that is due, and that another refreshes, is handed out, and Redis is asked once a second."""
         token = make_token("ada", refresh="rt", access="at", left=100)
         other.save_token(token)
-        aging.leave(token.get_id(), 20)
+        underneath.leave(token.get_id(), 20)
         assert other.find_token_by_id(token.get_id()).get_access_token() is None  # the lease is the other's
         warm_id(store, token.get_id())
         finds, end = store.stats()["finds"], time.monotonic() + 1.3
@@ -408,11 +410,13 @@ class TestExpiry:
             time.sleep(0.01)
         assert 1 <= store.stats()["finds"] - finds <= 2
 
-    def test_due_when_its_time_comes(self, store: RedisTokenStore, other: RedisTokenStore, aging: Aging) -> None:
+    def test_due_when_its_time_comes(
+        self, store: RedisTokenStore, other: RedisTokenStore, underneath: Underneath
+    ) -> None:
         """A token that comes into the margin while it is cached is not served any more: this worker is elected."""
         token = make_token("ada", refresh="rt", access="at", left=100)
         other.save_token(token)
-        aging.leave(token.get_id(), 30.3)  # the margin is 30 s
+        underneath.leave(token.get_id(), 30.3)  # the margin is 30 s
         warm_id(store, token.get_id())
         time.sleep(0.35)
         assert access_of(store, token.get_id()) is None
