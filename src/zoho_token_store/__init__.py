@@ -27,6 +27,7 @@ from zoho_token_store.options import NearCache
 from zoho_token_store.redaction import RedactingFilter, install_redaction
 from zoho_token_store.redis_store import RedisTokenStore
 from zoho_token_store.rotation import RotationProgress
+from zoho_token_store.sqlite_store import SQLiteTokenStore
 from zoho_token_store.store import CoordinatedTokenStore
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "RefreshTimeout",
     "RevocationIncomplete",
     "RotationProgress",
+    "SQLiteTokenStore",
     "StoreClosed",
     "StoreUnavailable",
     "TokenDeleted",

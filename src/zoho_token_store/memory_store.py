@@ -15,6 +15,7 @@ from zoho_token_store.store import CoordinatedTokenStore
 _NOTHING_TO_SEAL = "nothing leaves the process"
 SENSELESS = {
     "near_cache": "all of it is in the process",
+    "min_replicas": "there are none",
     "cipher": _NOTHING_TO_SEAL,
     "encrypt_identity": _NOTHING_TO_SEAL,
     "migrate_plaintext": _NOTHING_TO_SEAL,
@@ -31,7 +32,8 @@ class MemoryTokenStore(CoordinatedTokenStore):
     Args:
         memory: Stores that are given the same one share their tokens; None for a new one.
         namespace: See :class:`~zoho_token_store.RedisTokenStore`.
-        options: See :class:`zoho_token_store.options.Options`; those about sealing and the near cache are refused.
+        options: See :class:`zoho_token_store.options.Options`; those about sealing, near cache and replicas
+            are refused.
 
     Raises:
         ConfigurationError: Something of this cannot be used; the message says what can.
