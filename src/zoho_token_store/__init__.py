@@ -23,6 +23,7 @@ from zoho_token_store.errors import (
 from zoho_token_store.events import Event, EventReader
 from zoho_token_store.memory import Memory
 from zoho_token_store.memory_store import MemoryTokenStore
+from zoho_token_store.opening import open_store
 from zoho_token_store.options import NearCache
 from zoho_token_store.redaction import RedactingFilter, install_redaction
 from zoho_token_store.redis_store import RedisTokenStore
@@ -61,5 +62,6 @@ __all__ = [
     "TokenStoreError",
     "UnsupportedSchema",
     "install_redaction",
+    "open_store",
 ]
 __version__ = "0.1.0"

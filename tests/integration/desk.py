@@ -22,7 +22,7 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from integration.observer import Observer, View
 from integration.replies import Loop, Reply, attempt
-from zoho_token_store import RedisTokenStore, link, terms
+from zoho_token_store import CoordinatedTokenStore, link, open_store, terms
 
 RESOURCES = "ZOHO_TOKEN_STORE_TEST_RESOURCES"
 """The environment variable that names the folder in which the SDK may keep files."""
@@ -62,7 +62,7 @@ class Desk:
     """A worker's commands; each public method is one."""
 
     def __init__(self) -> None:
-        self.store: RedisTokenStore = None  # type: ignore[assignment]  # until `open`
+        self.store: CoordinatedTokenStore = None  # type: ignore[assignment]  # until `open`
         self.tokens: dict[str, Any] = {}
         self._opened = ("", "")
         self._threads: list[threading.Thread] = []
@@ -81,7 +81,7 @@ class Desk:
     def open(self, url: str, namespace: str, **options: Any) -> None:
         """Make the store."""
         self._opened = (url, namespace)
-        self.store = RedisTokenStore.from_url(url, namespace, **options)
+        self.store = open_store(url, namespace, **options)
 
     def shift_clock(self, seconds: float) -> None:
         """Set this process's wall clock ahead, or back: the SDK and the store read the same one."""
