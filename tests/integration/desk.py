@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -262,6 +263,15 @@ class Desk:
         token.set_expires_in(str(int((time.time() + life) * 1000)))
         self.store.save_token(token)
         return describe(token)
+
+    def save_and_note(self, name: str, path: str) -> None:
+        """Save one login after another, for ever, and note each refresh token in a file once it is stored."""
+        with open(path, "a", encoding="utf-8") as notes:
+            for number in count():
+                user = f"{name}-{number}"
+                self.store.save_token(make_token(user=user, client_id="c", refresh_token=user, access_token=user))
+                notes.write(f"{user}\n")
+                notes.flush()
 
     def ask(self, method: str, *args: Any) -> Any:
         """Call a method of the store that takes and gives plain values, or a token."""
