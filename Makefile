@@ -14,14 +14,14 @@ DEMO_EXTRAS := sdk8,hiredis,demo
 # What waits for no clock runs side by side; what measures time, or starts many processes, has the machine to itself.
 JOBS := 2
 QUICK := tests/contract tests/scripts tests/simulation tests/unit
-TIMED := tests/cli tests/deployment tests/integration
+TIMED := tests/cli tests/deployment tests/foreign tests/integration
 # Of what `make topologies` runs on a Sentinel set and a cluster; all of it takes too long for each time.
 SAMPLE := tests/contract/test_connecting.py tests/contract/test_find.py tests/topology/test_access.py \
 	tests/topology/test_failover.py::test_a_master_is_killed tests/topology/test_slots.py::test_a_slot_moves_under_load \
 	tests/topology/test_slots.py::test_namespaces_spread tests/topology/test_durable.py::test_a_save_that_lacks_replicas
 
 .DEFAULT_GOAL := help
-.PHONY: help test matrix lint format demo bench soak topologies sdk-matrix clean python
+.PHONY: help test matrix lint format demo bench stores soak topologies sdk-matrix clean python
 
 help:
 	@echo 'make test        every test, with each server found and each SDK'
@@ -29,6 +29,7 @@ help:
 	@echo 'make format      let ruff format and fix'
 	@echo 'make demo        the fleet, live; ARGS="--workers 32" are handed on'
 	@echo 'make bench       the figures in the README; ARGS are handed on'
+	@echo 'make stores      the table in docs/stores.md: which rule each store breaks'
 	@echo 'make soak        the long tests'
 	@echo 'make matrix      every test by both versions of the Redis protocol'
 	@echo 'make topologies  everything that can run on a Sentinel set and on a cluster'
@@ -89,6 +90,9 @@ demo: .venv-demo/.ready
 
 bench: .venv/.ready
 	.venv/bin/python -m benchmarks $(ARGS)
+
+stores: .venv/.ready
+	cd tests && ../.venv/bin/python -m foreign.table
 
 soak: .venv/.ready
 	.venv/bin/python -m pytest -q -m 'soak and not topology' --durations=15 $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import redis
@@ -14,16 +15,20 @@ from zoho_token_store import (
     AmbiguousToken,
     Cipher,
     ConfigurationError,
+    CoordinatedTokenStore,
     CorruptRecord,
     Event,
     EventReader,
     InvalidToken,
+    Memory,
+    MemoryTokenStore,
     RedactingFilter,
     RedisTokenStore,
     RefreshFailing,
     RefreshTimeout,
     RevocationIncomplete,
     RotationProgress,
+    SQLiteTokenStore,
     StoreClosed,
     StoreUnavailable,
     TokenDeleted,
@@ -31,6 +36,7 @@ from zoho_token_store import (
     TokenStoreError,
     UnsupportedSchema,
     install_redaction,
+    open_store,
 )
 
 
@@ -47,6 +53,13 @@ def construct(client: redis.Redis, environ: Mapping[str, str]) -> None:
     RedisTokenStore.from_url("redis://localhost", "crm", encryption_keys=7)  # type: ignore[arg-type]
     assert_type(RedisTokenStore.from_env(), RedisTokenStore)
     assert_type(RedisTokenStore.from_env(environ, lease_ttl=4.0), RedisTokenStore)
+    assert_type(SQLiteTokenStore(Path("tokens.db")), SQLiteTokenStore)
+    assert_type(SQLiteTokenStore("tokens.db", "crm", encryption_keys=["key"], lease_ttl=4.0), SQLiteTokenStore)
+    assert_type(MemoryTokenStore(), MemoryTokenStore)
+    assert_type(MemoryTokenStore(Memory(), namespace="crm", refresh="managed"), MemoryTokenStore)
+    assert_type(open_store(), CoordinatedTokenStore)
+    assert_type(open_store("sqlite:///tokens.db", "crm", retention=None), CoordinatedTokenStore)
+    SQLiteTokenStore(7)  # type: ignore[arg-type]  # a path is text, or something like it
     RedisTokenStore(client)  # type: ignore[call-arg]  # a namespace is required
     RedisTokenStore.from_url(7, namespace="crm")  # type: ignore[arg-type]  # a URL is text
 

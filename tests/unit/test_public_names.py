@@ -5,7 +5,14 @@ from __future__ import annotations
 import inspect
 
 import zoho_token_store
-from zoho_token_store import RedisTokenStore, TokenStoreError, errors
+from zoho_token_store import (
+    CoordinatedTokenStore,
+    MemoryTokenStore,
+    RedisTokenStore,
+    SQLiteTokenStore,
+    TokenStoreError,
+    errors,
+)
 from zoho_token_store.options import Options
 from zoho_token_store.zoho_sdk import TokenStore
 
@@ -40,17 +47,23 @@ NAMES = [
     "TokenStoreError",
     "UnsupportedSchema",
     "install_redaction",
+    "open_store",
 ]
 NO_ERRORS = {
     "AesGcmCipher",
     "Cipher",
+    "CoordinatedTokenStore",
     "Event",
     "EventReader",
+    "Memory",
+    "MemoryTokenStore",
     "NearCache",
     "RedactingFilter",
     "RedisTokenStore",
     "RotationProgress",
+    "SQLiteTokenStore",
     "install_redaction",
+    "open_store",
 }
 METHODS = {
     "find_token": ["token"],
@@ -100,6 +113,14 @@ def test_the_methods_are_pinned() -> None:
     for name, parameters in METHODS.items():
         signature = inspect.signature(getattr(RedisTokenStore, name))
         assert list(signature.parameters)[1:] == parameters, name
+
+
+def test_all_stores_have_the_same_methods() -> None:
+    """Those that are not in Redis lack the event stream, and ways to make a Redis store, and nothing else."""
+    ours = {name for name in dir(RedisTokenStore) if not name.startswith("_")}
+    for kind in (MemoryTokenStore, SQLiteTokenStore):
+        assert issubclass(kind, CoordinatedTokenStore)
+        assert ours - set(dir(kind)) == {"events", "from_env", "from_url"}
 
 
 def test_the_six_methods_of_the_sdk_are_there() -> None:
