@@ -214,7 +214,8 @@ class Finder:
             snapshot = Snapshot()
             namesakes = search.namesakes()
             self._repository.load(snapshot, (), list(namesakes))
-            search.ended(*(record_id for record_id in namesakes if snapshot.record(record_id) is None))
+            records = {record_id: snapshot.record(record_id) for record_id in namesakes}
+            search.ended(*(each for each, record in records.items() if record is None or not search.names_user(record)))
             return search.subject()
 
     def _ask(self, question: Question) -> Answer:

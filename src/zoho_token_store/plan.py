@@ -282,10 +282,12 @@ def _named(wish: Wish, holder: TokenRecord | None, snapshot: Snapshot) -> TokenR
     if name is None or (holder is not None and holder.user_name == name and holder.client_id == client_id):
         return None
     stored = snapshot.string(pointer("user", name))
-    ended: list[str] = []
+    others: list[str] = []
     if client_id is None:
-        ended = [record_id for record_id in read_user_pointer(stored).values() if snapshot.record(record_id) is None]
-    record_id = named_record(stored, client_id, ended)
+        leads_to = {record_id: snapshot.record(record_id) for record_id in read_user_pointer(stored).values()}
+        # It has ended; or it has, and another has been made under its id.
+        others = [each for each, record in leads_to.items() if record is None or record.user_name != name]
+    record_id = named_record(stored, client_id, others)
     record = snapshot.record(record_id) if record_id else None
     return record if record and record.user_name == name else None
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from zoho_token_store.keyspace import read_user_pointer
 from zoho_token_store.match import TokenData, resolve, selectors
+from zoho_token_store.record import TokenRecord
 
 
 class Subject(NamedTuple):
@@ -57,6 +58,10 @@ class Search:
     def namesakes(self) -> set[str]:
         """Return the ids to which the user name leads and that are not known to have ended."""
         return set(read_user_pointer(self._pointers().get(self._wanted.user or "", "")).values()) - self._ended
+
+    def names_user(self, record: TokenRecord) -> bool:
+        """Return whether a record has the caller's user name."""
+        return record.user_name == self._data.user_name
 
     def ended(self, *ids: str) -> None:
         """Take note of records that are there no more, or cannot be used: as if no pointer led to them."""

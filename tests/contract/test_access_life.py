@@ -186,3 +186,15 @@ def test_an_ended_record_no_longer_makes_its_user_ambiguous(
     wait_for(lambda: store.get(ending) is None)
     assert other.find_token(by_user("ada")).get_id() == id
     assert saved(other, "ada", client_id=None, secret=None, access="at3") == id
+
+
+def test_a_record_under_the_id_of_an_ended_one_is_no_namesake(
+    store: RedisTokenStore, other: RedisTokenStore, wait_for
+) -> None:
+    """What once led from a user name to that id makes nobody ambiguous, in find and in save."""
+    id = saved(store, "ada", refresh="rt", access="at")
+    ending = saved(store, "ada", client_id=OTHER_CLIENT, access="at2", left=0.05)
+    wait_for(lambda: store.get(ending) is None)
+    assert saved(store, id=ending, refresh="rt2", access="at3") == ending
+    assert other.find_token(by_user("ada")).get_id() == id
+    assert saved(other, "ada", client_id=None, secret=None, access="at4") == id
