@@ -15,6 +15,7 @@ from contract.model import Grant, Model, Refused
 from contract.tokens import contents, make_token
 from zoho_token_store import (
     AmbiguousToken,
+    CoordinatedTokenStore,
     InvalidToken,
     RedisTokenStore,
     RefreshFailing,
@@ -23,6 +24,7 @@ from zoho_token_store import (
 )
 from zoho_token_store.label import process_label
 from zoho_token_store.link import RedisLink
+from zoho_token_store.local_repository import LocalRepository
 
 ERRORS = {
     TokenDeleted: "deleted",
@@ -47,23 +49,28 @@ class FrozenClock:
 class Comparison(RuleBasedStateMachine):
     """Two processes of the store and one model, at the same stopped clock; what each call gives is compared."""
 
+    def open_place(self) -> None:
+        """Make an empty place for the stores."""
+        self.redis = fakeredis.FakeServer()
+
     @initialize()
     def start(self) -> None:
-        """Begin with an empty Redis and a stopped clock."""
+        """Begin with an empty place and a stopped clock."""
         self.clock = FrozenClock()
         self.patches = [mock.patch.object(time, name, self.clock) for name in ("time", "monotonic")]
         # Nobody waits here: the holder of a lease saves, gives it back or is dead before anybody else asks.
-        self.patches.append(mock.patch.object(RedisLink, "wait", side_effect=AssertionError("a call waits")))
+        for kind in (RedisLink, LocalRepository):
+            self.patches.append(mock.patch.object(kind, "wait", side_effect=AssertionError("a call waits")))
         for patch in self.patches:
             patch.start()
-        self.redis = fakeredis.FakeServer()
-        self.made: list[RedisTokenStore] = []
+        self.open_place()
+        self.made: list[CoordinatedTokenStore] = []
         self.stores = [self.make(), self.make()]
         self.model = Model(now=self.clock())
         self.drawn = 0
         self.told, self.stored = "-", dict[str, tuple[Any, float]]()
 
-    def make(self) -> RedisTokenStore:
+    def make(self) -> CoordinatedTokenStore:
         self.made.append(RedisTokenStore(fakeredis.FakeRedis(server=self.redis), "crm"))
         return self.made[-1]
 
@@ -236,7 +243,7 @@ class Comparison(RuleBasedStateMachine):
     @invariant()
     def every_change_leaves_an_event(self) -> None:
         """Whatever is written to a record, the events since the last step name it; what ends by itself is in none."""
-        if not hasattr(self, "model"):
+        if not hasattr(self, "model") or not hasattr(self, "redis"):
             return
         with fakeredis.FakeRedis(server=self.redis, decode_responses=True) as client:
             events = client.xrange("zts:{crm}:events", min=self.told)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -10,7 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, consumes, multiple, rule, run_state_machine_as_test
 
 from contract.comparison import Comparison
-from zoho_token_store import TokenDeleted, TokenNotFound
+from zoho_token_store import (
+    CoordinatedTokenStore,
+    Memory,
+    MemoryTokenStore,
+    SQLiteTokenStore,
+    TokenDeleted,
+    TokenNotFound,
+)
 
 users = st.sampled_from([None, "ada", "grace"])
 clients = st.sampled_from([None, "one", "one", "two"])
@@ -174,13 +184,55 @@ class TheStore(Comparison):
         self.pass_time(seconds)
 
 
+class InMemory(TheStore):
+    """The same of stores that share a memory."""
+
+    def open_place(self) -> None:
+        self.memory = Memory()
+
+    def make(self) -> CoordinatedTokenStore:
+        self.made.append(MemoryTokenStore(self.memory, "crm"))
+        return self.made[-1]
+
+    def forget_claims(self) -> None:
+        with self.memory.changed:
+            tenures = self.memory.space("crm").tenures
+            for name in [name for name in tenures if ":" in name]:
+                del tenures[name]
+
+
+class InSQLite(TheStore):
+    """The same of stores that share a file, with keys."""
+
+    def open_place(self) -> None:
+        self.folder = TemporaryDirectory(prefix="zts-")
+        self.path = Path(self.folder.name) / "tokens.db"
+        self.keys = {"encryption_keys": [bytes(32)], "pointer_keys": [bytes(32), "plain"], "encrypt_identity": True}
+
+    def make(self) -> CoordinatedTokenStore:
+        self.made.append(SQLiteTokenStore(self.path, "crm", **self.keys))
+        return self.made[-1]
+
+    def forget_claims(self) -> None:
+        connection = sqlite3.connect(self.path)
+        connection.execute("DELETE FROM leases WHERE instr(name, ':')")
+        connection.commit()
+        connection.close()
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "folder"):
+            self.folder.cleanup()
+
+
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
-def test_the_store_is_its_model() -> None:
+@pytest.mark.parametrize("machine", [TheStore, InMemory, InSQLite])
+def test_the_store_is_its_model(machine: type[TheStore]) -> None:
     """Sixty runs of up to thirty steps, the same each time."""
     run_state_machine_as_test(
-        TheStore,
+        machine,
         settings=settings(
             max_examples=60,
             stateful_step_count=30,
@@ -193,9 +245,10 @@ def test_the_store_is_its_model() -> None:
 
 
 @pytest.mark.soak
-def test_the_store_is_its_model_at_length() -> None:
+@pytest.mark.parametrize("machine", [TheStore, InMemory, InSQLite])
+def test_the_store_is_its_model_at_length(machine: type[TheStore]) -> None:
     """Two thousand runs, others each time."""
     run_state_machine_as_test(
-        TheStore,
+        machine,
         settings=settings(max_examples=2000, stateful_step_count=50, deadline=None, suppress_health_check=SLOW),
     )
