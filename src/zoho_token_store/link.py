@@ -128,9 +128,9 @@ class RedisLink:
         for attempt in count(1):
             try:
                 return self._connections.use(left, self._exchange, *request)
-            except exceptions.NoScriptError:
-                raise
             except (redis.RedisError, OSError) as failure:
+                if isinstance(failure, exceptions.NoScriptError) and request[0] == "EVALSHA":
+                    raise  # to any other request it is a refusal like others
                 error: Exception = failure
                 if attempt > 1:  # the first may have been made on a connection that had been idle, and closed for that
                     error = self._connections.explain(failure, deadline - self._clock.monotonic())
