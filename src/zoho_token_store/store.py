@@ -218,6 +218,7 @@ class CoordinatedTokenStore(TokenStore):
 
     def delete_tokens(self) -> None:
         """Delete every token of the namespace, in bounded steps."""
+        self._settle()  # else a login that is kept here would come after it
         for page in self._repository.pages(500):
             for record in page:
                 self.delete_token(record.id)

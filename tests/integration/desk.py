@@ -21,6 +21,7 @@ from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
+from integration.insistence import Insisted, Insistence
 from integration.observer import Observer, View
 from integration.replies import Loop, Reply, attempt
 from zoho_token_store import CoordinatedTokenStore, link, open_store, terms
@@ -195,6 +196,30 @@ class Desk:
         """Delete a token; return when that was acknowledged."""
         self.store.delete_token(record_id)
         return time.monotonic()
+
+    def insist(self, record_id: str, user: str, pause: float = 0.01) -> None:
+        """Save what an id has brought again and again, and look its user up, in a thread of its own, until `insisted`.
+
+        Args:
+            record_id: Of the record.
+            user: Its user name.
+            pause: Seconds between two rounds.
+        """
+        held = self.store.find_token_by_id(record_id)
+
+        def save() -> None:
+            held.set_access_token(f"access {os.getpid()} {time.monotonic_ns()}")
+            self.store.save_token(held)
+
+        self._insistence = Insistence(save, lambda: self.store.find_token(make_token(user=user, client_id=None)), pause)
+
+    def insists(self) -> bool:
+        """Return whether a save and a look of `insist` have gone well."""
+        return self._insistence.has_begun
+
+    def insisted(self) -> Insisted:
+        """End what `insist` began, and return what has come of it."""
+        return self._insistence.stop()
 
     def roam(self, ids: list[str]) -> None:
         """Look tokens up at random, and refresh one now and then, in a thread of its own, until `roamed`.

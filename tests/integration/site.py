@@ -56,19 +56,20 @@ class Site(NamedTuple):
         """Have workers make their stores."""
         do_all(workers, "open", self.server.url, self.namespace, **options)
 
-    def log_in(self, user: str = USER, life: float | None = None) -> str:
+    def log_in(self, user: str = USER, life: float | None = None, **options: Any) -> str:
         """Store a refresh token that Zoho knows, as an earlier run would have left it; return the record's id.
 
         Args:
             user: The user name in the record.
             life: Life of an access token that goes with it, seconds; None for none.
+            options: Of the store that it is saved by, such as keys.
         """
         refresh_token = self.zoho.issue_refresh_token()
         token = make_token(user=user, refresh_token=refresh_token, **self.client_fields)
         if life is not None:
             token.set_access_token(self.zoho.issue_access_token(refresh_token))
             token.set_expires_in(str(int((self.zoho.now() + life) * 1000)))
-        with self.store() as store:
+        with self.store(**options) as store:
             store.save_token(token)
         return str(token.get_id())
 
