@@ -1,5 +1,6 @@
 """A distributed token store for the Zoho CRM Python SDK: a fleet of workers behaves like one careful client."""
 
+from zoho_token_store.audit import AuditProgress, Finding
 from zoho_token_store.cipher import AesGcmCipher, Cipher
 from zoho_token_store.errors import (
     AmbiguousToken,
@@ -34,6 +35,7 @@ from zoho_token_store.store import CoordinatedTokenStore
 __all__ = [
     "AesGcmCipher",
     "AmbiguousToken",
+    "AuditProgress",
     "Cipher",
     "ConfigurationError",
     "CoordinatedTokenStore",
@@ -41,6 +43,7 @@ __all__ = [
     "DecryptionFailed",
     "Event",
     "EventReader",
+    "Finding",
     "InvalidToken",
     "Memory",
     "MemoryTokenStore",

@@ -7,6 +7,7 @@ rule for each kind of key would only have to be changed with every release that 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from zoho_token_store import script
 from zoho_token_store.keyspace import Keyspace
@@ -23,7 +24,7 @@ GREETING = ("CLIENT|SETNAME", "SELECT")
 PLANNED = ("DEL", "HDEL", "HSET", "PERSIST", "PEXPIREAT", "SET", "XADD", "ZADD", "ZREM")
 """What ``commit`` plans and ``commit-1.lua`` then runs by name."""
 
-OPERATOR = ("MEMORY|USAGE", "SCAN")
+OPERATOR = ("MEMORY|USAGE", "SCAN", "ZSCAN")
 """What ``zoho-tokens`` may look at beyond that. ``SCAN`` knows no key patterns: it tells the names of all keys."""
 
 _CALL = re.compile(r"redis\.p?call\('(\w+)'")
@@ -35,7 +36,7 @@ def worker(namespace: str) -> list[str]:
     Args:
         namespace: See :class:`zoho_token_store.keyspace.Keyspace`.
     """
-    return _rules(namespace, _needed())
+    return _rules(namespace, _needed(_of_workers()))
 
 
 def operator(namespace: str) -> list[str]:
@@ -44,12 +45,17 @@ def operator(namespace: str) -> list[str]:
     Args:
         namespace: See :class:`zoho_token_store.keyspace.Keyspace`.
     """
-    return _rules(namespace, _needed() | set(OPERATOR))
+    return _rules(namespace, _needed([*_of_workers(), *script.FOR_OPERATORS]) | set(OPERATOR))
 
 
-def _needed() -> set[str]:
-    scripts = (value.text for value in vars(script).values() if isinstance(value, script.Script))
-    return {*SENT, *GREETING, *PLANNED, *(command for text in scripts for command in _CALL.findall(text))}
+def _of_workers() -> list[script.Script]:
+    scripts = [value for value in vars(script).values() if isinstance(value, script.Script)]
+    return [each for each in scripts if each not in script.FOR_OPERATORS]
+
+
+def _needed(scripts: Iterable[script.Script]) -> set[str]:
+    called = (command for each in scripts for command in _CALL.findall(each.text))
+    return {*SENT, *GREETING, *PLANNED, *called}
 
 
 def _rules(namespace: str, commands: set[str]) -> list[str]:

@@ -148,6 +148,19 @@ class Keyspace:
         self.events = f"{root}events"
         self.nothing = f"{root}nothing"
 
+    @property
+    def pattern(self) -> str:
+        """What matches all keys of the namespace, and no other."""
+        return f"{self._root}*"
+
+    def kind(self, key: str) -> str:
+        """Return what kind of key one of the namespace is: what stands before the name that is in it."""
+        return key.removeprefix(self._root).partition(":")[0]
+
+    def name(self, key: str) -> str:
+        """Return the name that is in a key of the namespace: a record id, a digest, or the name of a pointer."""
+        return key.removeprefix(self._root).partition(":")[2]
+
     def key(self, name: str) -> str:
         """Return the key of a pointer or a tombstone by its name: the one that look-ups go by."""
         return self._root + self.names.leading(name)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from zoho_token_store.change import Change, pointer_names
 from zoho_token_store.clock import ServerClock, SystemClock
 from zoho_token_store.codec import Codec
-from zoho_token_store.commands import CommandBuilder
+from zoho_token_store.commands import CommandBuilder, Commands
 from zoho_token_store.commit import EVENTS_KEPT, Commit
-from zoho_token_store.errors import StoreUnavailable, TokenStoreError
+from zoho_token_store.errors import CorruptRecord, DecryptionFailed, TokenStoreError
 from zoho_token_store.keyspace import Keyspace, pointer, read_user_pointer
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
@@ -20,10 +21,27 @@ from zoho_token_store.options import USABLE, Options
 from zoho_token_store.question import Answer, Fresh, Leased, Pause, Question, Wait, read_answer
 from zoho_token_store.recent import Recent
 from zoho_token_store.record import SCHEMA, TokenRecord
-from zoho_token_store.script import COMMIT, FIND, PAGE, READ, REFRESH, RELEASE, RENEW
+from zoho_token_store.script import BOUND, COMMIT, FIND, LOOK, PAGE, READ, REFRESH, RELEASE, RENEW
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.storage import LeaseLost, Repository, read_page
 from zoho_token_store.terms import REMEMBERED_MS, terms_of
+
+class Seen(NamedTuple):
+    """A key as it was seen.
+
+    Attributes:
+        type: What Redis says that it is.
+        left_ms: How long it has to live, ms; -1 for ever.
+        value: What a string holds.
+    """
+
+    type: str = "none"
+    left_ms: int = -2
+    value: str = ""
+
+    def __repr__(self) -> str:
+        return f"Seen(type={self.type!r}, left_ms={self.left_ms})"  # an access part holds a token
+
 
 SEEN = 1024
 """How many records a process keeps to compare revisions by."""
@@ -131,21 +149,78 @@ class RedisRepository(Repository):
         self, size: int, on_unreadable: Callable[[TokenStoreError], None] | None = None
     ) -> Iterator[list[TokenRecord]]:
         """See :class:`Repository`; two round trips a page. Ids whose record has ended by itself are forgotten."""
-        after = "-"
-        while True:
-            ids = self._link.run(PAGE, [self.keys.ids, self.keys.expiring], [after, size])
-            if not ids:
-                return
-            after = f"({ids[-1]}"
+        for ids in self.ids(size):
             stored = self._read((), ids)[1]
             yield read_page([partial(self._codec.read, each, *parts) for each, parts in stored.items()], on_unreadable)
 
+    def ids(self, size: int) -> Iterator[list[str]]:
+        """Yield the id of every record, in order, ``size`` at a time.
+
+        Those that have ended by themselves are left out, and forgotten.
+        """
+        after = "-"
+        while ids := self._link.run(PAGE, [self.keys.ids, self.keys.expiring], [after, size]):
+            yield ids
+            after = f"({ids[-1]}"
+
+    def readable(self, ids: Sequence[str]) -> tuple[dict[str, TokenRecord], set[str]]:
+        """Return those of some records that can be read, and the ids of those that are there and cannot."""
+        records, unreadable = {}, set()
+        for record_id, stored in self._read((), ids)[1].items():
+            try:
+                record = self._codec.read(record_id, *stored)
+                known = int(record.schema) <= SCHEMA and record.bookkeeping() is not None
+                record.spare_tokens()
+            except (CorruptRecord, DecryptionFailed):
+                known = False
+            if known:
+                records[record_id] = record
+            else:
+                unreadable.add(record_id)
+        return records, unreadable
+
+    def look(self, keys: Sequence[str], ids: Sequence[str] = ()) -> tuple[int, dict[str, Seen], list[tuple[str, str]]]:
+        """Return Redis's time in ms, what keys are, and for ids the scores of both lists. One round trip."""
+        now_ms, looked, listed = self._link.run(LOOK, [self.keys.ids, self.keys.expiring, *keys], ids)
+        self.server_clock.seen(now_ms)
+        seen = map(Seen, looked[::3], looked[1::3], looked[2::3])
+        return now_ms, dict(zip(keys, seen, strict=True)), list(zip(listed[::2], listed[1::2], strict=True))
+
+    def bound(self, lives: Iterable[tuple[str, int]]) -> None:
+        """Give keys that have no end one: each with how long it shall live from now, ms."""
+        keys, left_ms = zip(*lives, strict=True)
+        self._link.run(BOUND, keys, left_ms)
+
+    def scan(self, size: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield all keys of the namespace, some of them twice, with how many keys of the database were passed by then.
+
+        Args:
+            size: About how many are passed in one step.
+        """
+        cursor, passed = "0", 0
+        while True:
+            cursor, keys = self._link.ask("SCAN", cursor, "MATCH", self.keys.pattern, "COUNT", size)
+            passed += size
+            yield passed, keys
+            if cursor == "0":
+                return
+
+    def ending(self, size: int) -> Iterator[list[str]]:
+        """Yield the ids of all records that end by themselves, some of them twice, about ``size`` at a time."""
+        cursor = "0"
+        while True:
+            cursor, entries = self._link.ask("ZSCAN", self.keys.expiring, cursor, "COUNT", size)
+            yield entries[::2]
+            if cursor == "0":
+                return
+
+    def size(self) -> int:
+        """Return about how many keys the server has, in all its databases; 0 if it does not tell."""
+        return sum(map(int, re.findall(r"^db\d+:keys=(\d+)", str(self._link.ask("INFO", "keyspace")), re.MULTILINE)))
+
     def count(self) -> int:
         """Return about how many records there are: those that have ended by themselves may be among them."""
-        number = self._link.ask("ZCARD", self.keys.ids)
-        if not isinstance(number, int):
-            raise StoreUnavailable("Redis's reply to ZCARD makes no sense", passing=False)
-        return number
+        return int(self._link.ask("ZCARD", self.keys.ids))
 
     def in_place(self, records: Iterable[TokenRecord]) -> set[str]:
         """Return the ids of those records that lie as they are written now, their pointers too. One round trip."""
@@ -170,7 +245,14 @@ class RedisRepository(Repository):
         Returns:
             Whether it was written.
         """
-        commands = CommandBuilder(self.keys, self._codec).build(commit)
+        return self.run(CommandBuilder(self.keys, self._codec).build(commit))
+
+    def run(self, commands: Commands) -> bool:
+        """Run commands if all that they are compared with is still so. One round trip.
+
+        Returns:
+            Whether they were run.
+        """
         reply = self._link.run(COMMIT, commands.keys, commands.args)
         self.server_clock.seen(reply[1])
         return bool(reply[0] == "OK")

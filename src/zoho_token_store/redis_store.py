@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import redis
 
+from zoho_token_store.audit import Audit, AuditProgress
+from zoho_token_store.audit import Audit, AuditProgress
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.codec import make_codec
 from zoho_token_store.durable import DurableTransactions
@@ -23,7 +25,7 @@ from zoho_token_store.parts import Parts
 from zoho_token_store.pinned import PinnedLink
 from zoho_token_store.redis_repository import RedisRepository
 from zoho_token_store.stats import Stats
-from zoho_token_store.store import CoordinatedTokenStore
+from zoho_token_store.store import CoordinatedTokenStore, check_batch
 from zoho_token_store.topology import Topology, topology_from_url, topology_of
 
 
@@ -52,7 +54,7 @@ class RedisTokenStore(CoordinatedTokenStore):
         exchanges = (topology.route(keys.nothing), options.operation_timeout, clock, stats)
         link = RedisLink(*exchanges)
         repository = RedisRepository(link, keys, make_codec(namespace, options), options, clock)
-        self._link, self._events = link, keys.events
+        self._link, self._events, self._records = link, keys.events, repository
         durable = None
         if options.min_replicas:
             durable = DurableTransactions(partial(PinnedLink, *exchanges), repository.over, options, stats)
@@ -120,3 +122,55 @@ class RedisTokenStore(CoordinatedTokenStore):
             InvalidToken: It is none of these.
         """
         return EventReader(self._link.line(), self._events, since)
+
+    def audit(self, batch: int = 500, *, repair: bool = False, unclaimed: bool = False) -> Iterator[AuditProgress]:
+        """Look for what a hand edit, a partial restore or an evicting server has left wrong, and put it right.
+
+        Workers go on meanwhile: whatever is put right is compared with what was seen in the same step. Nothing happens
+        before the first step is asked for::
+
+            for progress in store.audit():
+                for finding in progress.findings:
+                    print(finding.kind, finding.record_id)
+
+        Args:
+            batch: How many records or keys are looked at in one step.
+            repair: Whether to put right what is found.
+            unclaimed: Whether that goes for pointers, too, that lead to a record which does not hold what they stand
+                for under any of ``pointer_keys``: forged ones, and those of keys that are used no more. Only with the
+                keys of all workers.
+
+        Yields:
+            How far it has come, and what it has found. What cannot be read is left as it is.
+
+        Raises:
+            StoreUnavailable: Redis does not answer, or the user may not ``SCAN`` (``zoho-tokens acl operator``).
+        """
+        walk = Audit(self._records, self._parts.transactions, repair=repair, unclaimed=unclaimed)
+        return walk.walk(check_batch(batch))
+
+    def audit(self, batch: int = 500, *, repair: bool = False, unclaimed: bool = False) -> Iterator[AuditProgress]:
+        """Look for what a hand edit, a partial restore or an evicting server has left wrong, and put it right.
+
+        Workers go on meanwhile: whatever is put right is compared with what was seen in the same step. Nothing happens
+        before the first step is asked for::
+
+            for progress in store.audit():
+                for finding in progress.findings:
+                    print(finding.kind, finding.record_id)
+
+        Args:
+            batch: How many records or keys are looked at in one step.
+            repair: Whether to put right what is found.
+            unclaimed: Whether that goes for pointers, too, that lead to a record which does not hold what they stand
+                for under any of ``pointer_keys``: forged ones, and those of keys that are used no more. Only with the
+                keys of all workers.
+
+        Yields:
+            How far it has come, and what it has found. What cannot be read is left as it is.
+
+        Raises:
+            StoreUnavailable: Redis does not answer, or the user may not ``SCAN`` (``zoho-tokens acl operator``).
+        """
+        walk = Audit(self._records, self._parts.transactions, repair=repair, unclaimed=unclaimed)
+        return walk.walk(check_batch(batch))

@@ -34,3 +34,10 @@ REFRESH = _load("refresh-5")
 RELEASE = _load("release-0")
 RENEW = _load("renew-2")
 MARK = _load("mark-1")
+
+TRY = _load("try-1")
+LOOK = _load("look-2")
+BOUND = _load("bound-0")
+
+FOR_OPERATORS = (LOOK, BOUND)
+"""Scripts that no worker runs."""

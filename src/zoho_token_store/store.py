@@ -232,7 +232,7 @@ class CoordinatedTokenStore(TokenStore):
 
     def iter_tokens(self, batch: int = 500) -> Iterator[Any]:
         """Yield every token of the namespace, in order of id, reading ``batch`` of them at a time. Takes no lease."""
-        for page in self._repository.pages(_check_batch(batch)):
+        for page in self._repository.pages(check_batch(batch)):
             for record in page:
                 yield self._make(record)
 
@@ -254,7 +254,7 @@ class CoordinatedTokenStore(TokenStore):
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        return rotate(self._repository, _check_batch(batch))
+        return rotate(self._repository, check_batch(batch))
 
     def invalidate_access_token(self, id: str, access_token: str | None = None) -> None:
         """Drop an access token that CRM has rejected; the next look-up elects a worker to refresh.
@@ -393,7 +393,8 @@ class CoordinatedTokenStore(TokenStore):
         return token
 
 
-def _check_batch(batch: object) -> int:
+def check_batch(batch: object) -> int:
+    """Return how many records are looked at in one step, if it can be used."""
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 10_000:
         raise ConfigurationError("batch", "must be a whole number from 1 to 10000")
     return batch

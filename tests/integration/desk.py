@@ -263,6 +263,42 @@ class Desk:
             token.set_expires_in(str(int((time.time() + 3600) * 1000)))
             self.store.save_token(token)
 
+    def churn(self, seed: int, seconds: float) -> list[str]:
+        """Save, refresh, merge, invalidate and delete tokens of a few users that all workers share.
+
+        Args:
+            seed: What is done when is drawn by it.
+            seconds: For how long.
+
+        Returns:
+            What has failed; that a token was deleted meanwhile is no failure.
+        """
+        drawn, failures = random.Random(seed), []
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            reply = attempt(self._churn, drawn, f"churn{drawn.randrange(12)}")
+            if reply.failure and reply.failure.kind != "TokenDeleted":
+                failures.append(f"{reply.failure.kind}: {reply.failure.text}")
+        return failures
+
+    def _churn(self, drawn: random.Random, user: str) -> None:
+        client = {"client_id": CLIENT_ID, "client_secret": "secret"}
+        token = self.store.find_token(make_token(user=user, **client))
+        what = drawn.randrange(6)
+        if token is None or what == 0:  # a login; without a name it becomes one record with the user's later
+            named = {"user": user} if drawn.randrange(2) else {}
+            self.store.save_token(make_token(refresh_token=f"{user}.{drawn.randrange(3)}", **named, **client))
+        elif what == 1:
+            self.store.delete_token(token.get_id())
+        elif what == 2:
+            self.store.invalidate_access_token(token.get_id())
+        else:
+            token.set_access_token(f"{user}.{drawn.random()}")
+            token.set_expires_in(str(int((time.time() + drawn.choice((0.3, 3600))) * 1000)))
+            if what == 3:
+                token.set_refresh_token(f"{user}.{drawn.randrange(3)}")
+            self.store.save_token(token)
+
     def in_threads(self, count: int, name: str, /, *args: Any, **options: Any) -> list[Reply]:
         """Have threads carry out one command, and return what they came to."""
         self.start_threads(count, name, *args, **options)

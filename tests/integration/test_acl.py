@@ -69,7 +69,8 @@ def test_what_the_code_names_is_allowed() -> None:
     package = Path(commit.__file__).parent
     sources = "".join(path.read_text("utf-8") for path in package.glob("*.py"))
     sent = set(re.findall(r"(?:\.ask|\._retried|\._told)\((?:deadline, )?\"([A-Z]+)\"", sources))
-    assert sent == {command.partition("|")[0] for command in acl.SENT}
+    of_operators = {command.partition("|")[0] for command in acl.OPERATOR}
+    assert sent - of_operators == {command.partition("|")[0] for command in acl.SENT}
     planned = set(re.findall(r"self\._write\([^\n]*?, \"([A-Z]+)\"", Path(commit.__file__).read_text("utf-8")))
     assert planned - {"RELEASE", "BURY"} == set(acl.PLANNED)
 
@@ -250,6 +251,8 @@ def test_an_operator_can_run_every_command(place: Place, zoho: FakeZoho, monkeyp
     with RedisTokenStore.from_url(place.url("operator"), "crm") as store:
         store.save_token(token)
     calls = {
+        "audit": ["--repair"],
+        "doctor": ["--json"],
         "refresher": ["--once", "--accounts-url", zoho.url, "--crm-url", zoho.url],
         "rotate-keys": ["--json"],
         "show": [token.get_id()],
@@ -260,6 +263,7 @@ def test_an_operator_can_run_every_command(place: Place, zoho: FakeZoho, monkeyp
     monkeypatch.setenv("ZOHO_TOKEN_STORE_NAMESPACE", "crm")
     for name, arguments in calls.items():
         done = subprocess.run([*PROGRAM, name, *arguments], capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 0, done.stderr
+        # The server of this test keeps nothing on disk and lets everybody in, and the doctor says so.
+        assert done.returncode == (3 if name == "doctor" else 0), done.stderr
     with place.server.client() as admin:
         assert admin.acl_log() == []

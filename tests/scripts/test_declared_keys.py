@@ -23,6 +23,8 @@ from zoho_token_store import (
     TokenDeleted,
     script,
 )
+from zoho_token_store.cli.doctor.gather import TRIED
+from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.testing import FakeZoho
 from zoho_token_store.zoho_sdk import OAuthToken
 
@@ -112,6 +114,17 @@ def managed(make_store: Callable[..., RedisTokenStore]) -> None:
             store.find_token_by_id(refused.get_id())
 
 
+def operate(store: RedisTokenStore, server: Any, namespace: str) -> None:
+    """Do what the commands of an operator do beyond that."""
+    keys = Keyspace(namespace)
+    store.save_token(make_token("ada", refresh="rt"))
+    with server.client() as client:
+        client.hset(keys.lease("without-end"), "fence", "1")
+    assert [finding.kind for step in store.audit(repair=True) for finding in step.findings] == ["endless"]
+    trial = [word for name, rest in TRIED.items() for word in (len(rest), name, *rest)]
+    assert store._link.run(script.TRY, [keys.nothing], trial) == []
+
+
 def test_keys_at_run_time_are_declared(real_server: Any, namespace: str) -> None:
     """Watched by MONITOR, no script touches a key that its own call has not declared, and all scripts run."""
     lines: list[dict[str, Any]] = []
@@ -135,6 +148,7 @@ def test_keys_at_run_time_are_declared(real_server: Any, namespace: str) -> None
 
         try:
             everything(make_store)
+            operate(make_store(), real_server, namespace)
         finally:
             for store in stores:
                 store.close()

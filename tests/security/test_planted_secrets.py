@@ -186,7 +186,10 @@ class Life:
             store.save_token(token)
         urls = ("--accounts-url", self._zoho.url, "--crm-url", self._zoho.url)
         calls = {
+            "acl": ("worker",),
+            "audit": ("--repair", "--list", "--json"),
             "demo": ("--help",),
+            "doctor": (),
             "keygen": (),
             "refresher": ("--once", "--verbose", *urls),
             "rotate-keys": ("--json",),

@@ -19,6 +19,7 @@ from zoho_token_store.zoho_sdk import TokenStore
 NAMES = [
     "AesGcmCipher",
     "AmbiguousToken",
+    "AuditProgress",
     "Cipher",
     "ConfigurationError",
     "CoordinatedTokenStore",
@@ -26,6 +27,7 @@ NAMES = [
     "DecryptionFailed",
     "Event",
     "EventReader",
+    "Finding",
     "InvalidToken",
     "Memory",
     "MemoryTokenStore",
@@ -51,10 +53,12 @@ NAMES = [
 ]
 NO_ERRORS = {
     "AesGcmCipher",
+    "AuditProgress",
     "Cipher",
     "CoordinatedTokenStore",
     "Event",
     "EventReader",
+    "Finding",
     "Memory",
     "MemoryTokenStore",
     "NearCache",
@@ -120,7 +124,7 @@ def test_all_stores_have_the_same_methods() -> None:
     ours = {name for name in dir(RedisTokenStore) if not name.startswith("_")}
     for kind in (MemoryTokenStore, SQLiteTokenStore):
         assert issubclass(kind, CoordinatedTokenStore)
-        assert ours - set(dir(kind)) == {"events", "from_env", "from_url"}
+        assert ours - set(dir(kind)) == {"audit", "events", "from_env", "from_url"}
 
 
 def test_the_six_methods_of_the_sdk_are_there() -> None:

@@ -6,7 +6,9 @@ import click
 
 from zoho_token_store import __version__
 from zoho_token_store.cli.acl import acl
+from zoho_token_store.cli.audit import audit
 from zoho_token_store.cli.demo.command import demo
+from zoho_token_store.cli.doctor.command import doctor
 from zoho_token_store.cli.keygen import keygen
 from zoho_token_store.cli.refresher import refresher
 from zoho_token_store.cli.rotate_keys import rotate_keys
@@ -21,7 +23,9 @@ def command() -> None:
 
 
 command.add_command(acl)
+command.add_command(audit)
 command.add_command(demo)
+command.add_command(doctor)
 command.add_command(keygen)
 command.add_command(refresher)
 command.add_command(rotate_keys)

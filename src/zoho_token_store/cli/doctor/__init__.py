@@ -1,0 +1,1 @@
+"""``zoho-tokens doctor``: what would lose or leak tokens, and what to do about it."""
