@@ -26,6 +26,7 @@ from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.storage import LeaseLost, Repository, read_page
 from zoho_token_store.terms import REMEMBERED_MS, terms_of
 
+
 class Seen(NamedTuple):
     """A key as it was seen.
 

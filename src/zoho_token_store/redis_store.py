@@ -9,7 +9,6 @@ from functools import partial
 import redis
 
 from zoho_token_store.audit import Audit, AuditProgress
-from zoho_token_store.audit import Audit, AuditProgress
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.codec import make_codec
 from zoho_token_store.durable import DurableTransactions
@@ -122,32 +121,6 @@ class RedisTokenStore(CoordinatedTokenStore):
             InvalidToken: It is none of these.
         """
         return EventReader(self._link.line(), self._events, since)
-
-    def audit(self, batch: int = 500, *, repair: bool = False, unclaimed: bool = False) -> Iterator[AuditProgress]:
-        """Look for what a hand edit, a partial restore or an evicting server has left wrong, and put it right.
-
-        Workers go on meanwhile: whatever is put right is compared with what was seen in the same step. Nothing happens
-        before the first step is asked for::
-
-            for progress in store.audit():
-                for finding in progress.findings:
-                    print(finding.kind, finding.record_id)
-
-        Args:
-            batch: How many records or keys are looked at in one step.
-            repair: Whether to put right what is found.
-            unclaimed: Whether that goes for pointers, too, that lead to a record which does not hold what they stand
-                for under any of ``pointer_keys``: forged ones, and those of keys that are used no more. Only with the
-                keys of all workers.
-
-        Yields:
-            How far it has come, and what it has found. What cannot be read is left as it is.
-
-        Raises:
-            StoreUnavailable: Redis does not answer, or the user may not ``SCAN`` (``zoho-tokens acl operator``).
-        """
-        walk = Audit(self._records, self._parts.transactions, repair=repair, unclaimed=unclaimed)
-        return walk.walk(check_batch(batch))
 
     def audit(self, batch: int = 500, *, repair: bool = False, unclaimed: bool = False) -> Iterator[AuditProgress]:
         """Look for what a hand edit, a partial restore or an evicting server has left wrong, and put it right.
