@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import ConfigurationError
+from zoho_token_store.hooks import Hooks
 from zoho_token_store.keyspace import DEFAULT_NAMESPACE, check_namespace
 from zoho_token_store.local_repository import LocalRepository
 from zoho_token_store.memory import Memory, MemoryDatabase
@@ -47,4 +48,5 @@ class MemoryTokenStore(CoordinatedTokenStore):
     def _open(self, memory: Memory, namespace: str, given: dict[str, object], clock: SystemClock) -> None:
         options = make_options(given, SENSELESS)
         database = MemoryDatabase(memory, check_namespace(namespace), clock)
-        self._start(Parts(LocalRepository(database, options, clock), options, Stats(), clock), options, clock)
+        stats = Stats(Hooks(namespace, options.hooks))
+        self._start(Parts(LocalRepository(database, options, clock), options, stats, clock), options, clock)

@@ -53,7 +53,7 @@ class Near(Generic[V]):
 
     def reset_after_fork(self) -> None:
         """Start empty and not connected; the lock may have been held at the fork."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a store that the garbage collector finds in the middle of this is closed here
         self._entries: dict[Hashable, _Entry] = {}
         self._keys: dict[str, set[Hashable]] = {}  # record id -> every key that leads to it
         self._sequence = 0

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from zoho_token_store.cipher import AesGcmCipher, Cipher
 from zoho_token_store.errors import ConfigurationError
+from zoho_token_store.hooks import Hook
 from zoho_token_store.keyring import read_pointer_keys
 from zoho_token_store.label import is_label, process_label
 
@@ -83,6 +84,7 @@ class Options:
             made anew after a fork.
         redact_sdk_log: Whether secrets are removed from what the SDK logs, for the whole process
             (:func:`zoho_token_store.install_redaction`).
+        hooks: Who is told of what the store does (:mod:`zoho_token_store.instrumentation`), in this order.
     """
 
     freshness_margin: float = 30.0
@@ -107,6 +109,7 @@ class Options:
     near_cache: bool | NearCache = False
     label: str | None = None
     redact_sdk_log: bool = True
+    hooks: Sequence[Hook] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         self._check_range("freshness_margin", 0, 86400)
@@ -137,6 +140,10 @@ class Options:
             raise ConfigurationError("label", "must be 1 to 64 printable ASCII characters, or None")
         if not isinstance(self.redact_sdk_log, bool):
             raise ConfigurationError("redact_sdk_log", "must be True or False")
+        if not isinstance(self.hooks, (list, tuple)) or not all(map(callable, self.hooks)):
+            raise ConfigurationError("hooks", "must be a list of hooks, which are called with details")
+        if any(isinstance(hook, type) for hook in self.hooks):
+            raise ConfigurationError("hooks", "must be a list of hooks that are made, such as LoggingHook()")
 
     def author(self) -> str:
         """Return by whom this process's events are."""

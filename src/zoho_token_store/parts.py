@@ -13,21 +13,19 @@ from zoho_token_store.clock import SystemClock
 from zoho_token_store.durable import DurableTransactions
 from zoho_token_store.errors import TokenStoreError
 from zoho_token_store.feed import EventFeed
-from zoho_token_store.finder import Finder
+from zoho_token_store.hooked import HookedNear, kinds
 from zoho_token_store.keeper import Keeper
 from zoho_token_store.kept import KeptSaves
 from zoho_token_store.lease import HeldLeases, Owners
 from zoho_token_store.lifecycle import GRACE
 from zoho_token_store.near import Near
 from zoho_token_store.options import NearCache, Options
-from zoho_token_store.refresher import Refresher
 from zoho_token_store.revocation import Revoker
-from zoho_token_store.saver import Save, Saver
+from zoho_token_store.saver import Save
 from zoho_token_store.shortcut import Known, Shortcut, give_back
 from zoho_token_store.stats import Stats
 from zoho_token_store.storage import Repository
 from zoho_token_store.supply import ElectedSupply, ManagedSupply
-from zoho_token_store.transaction import Transactions
 
 log = logging.getLogger("zoho_token_store")
 
@@ -63,15 +61,16 @@ class Parts:
     ) -> None:
         self.origin = object()
         self.stats = stats
+        self._kinds = kinds(stats.hooks)
         self.repository = repository
         self.owners = Owners()
         # One that is renewed is held until it is used or given up.
         self.held = HeldLeases(clock, options.lease_ttl if options.refresh == "sdk" else inf)
-        self.transactions = Transactions(repository, options, stats)
+        self.transactions = self._kinds.transactions(repository, options, stats)
         shared = (options, self.owners, self.held, self.stats, clock)
-        self.finder = Finder(self.repository, *shared)
+        self.finder = self._kinds.finder(self.repository, *shared)
         self.accounts = Accounts(options.request_timeout, clock)
-        self.saver = Saver(self.repository, self.transactions, durable, *shared)
+        self.saver = self._kinds.saver(self.repository, self.transactions, durable, *shared)
         self.kept = KeptSaves(self.saver.store, self._hold, options.operation_timeout, self.stats, clock)
         self.supply = self._make_supply(options, clock)
         self.revoker = Revoker(self.accounts, self.repository, self.transactions, options, self.stats, clock)
@@ -84,18 +83,22 @@ class Parts:
         if options.refresh == "sdk":
             return ElectedSupply(self.finder, options)
         stored = (self.repository, self.transactions, self.saver, self.kept, self.held)
-        refresher = Refresher(self.accounts, *stored, options, self.stats, clock)
+        refresher = self._kinds.refresher(self.accounts, *stored, options, self.stats, clock)
         return ManagedSupply(self.finder, refresher, options, clock)
 
     def _make_shortcut(self, options: Options, make_feed: MakeFeed | None, clock: SystemClock) -> Shortcut | None:
         if options.near_cache is False or make_feed is None:
             return None
         size = options.near_cache if isinstance(options.near_cache, NearCache) else NearCache()
-        near: Near[Known] = Near(size.entries, size.max_age, size.outage_ttl, clock)
+        kind = HookedNear[Known] if self.stats.hooks.any else Near[Known]
+        near = kind(size.entries, size.max_age, size.outage_ttl, clock)
         on_loss = partial(give_back, self.transactions, self.stats)
         breaker = Breaker(clock)
         feed = make_feed(near, on_loss, breaker, clock)
-        return Shortcut(near, feed, breaker, self.repository.server_clock, self.supply, self.origin)
+        shortcut = Shortcut(near, feed, breaker, self.repository.server_clock, self.supply, self.origin)
+        if isinstance(near, HookedNear):
+            near.report(shortcut.hits, self.stats.hooks)
+        return shortcut
 
     def _hold(self, save: Save) -> None:
         if self.shortcut:

@@ -16,6 +16,7 @@ from zoho_token_store.environment import NAMESPACE_VARIABLE, URL_VARIABLE, with_
 from zoho_token_store.errors import ConfigurationError
 from zoho_token_store.events import EventReader
 from zoho_token_store.feed import EventFeed
+from zoho_token_store.hooks import Hooks
 from zoho_token_store.keyring import read_pointer_keys
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.link import RedisLink
@@ -48,7 +49,8 @@ class RedisTokenStore(CoordinatedTokenStore):
         self._connect(topology_of(client), namespace, dict(options), SystemClock())
 
     def _connect(self, topology: Topology, namespace: str, given: dict[str, object], clock: SystemClock) -> None:
-        options, stats = make_options(given), Stats()
+        options = make_options(given)
+        stats = Stats(Hooks(namespace, options.hooks))
         keys = Keyspace(namespace, read_pointer_keys(options.pointer_keys))
         exchanges = (topology.route(keys.nothing), options.operation_timeout, clock, stats)
         link = RedisLink(*exchanges)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.codec import make_codec
 from zoho_token_store.errors import ConfigurationError
+from zoho_token_store.hooks import Hooks
 from zoho_token_store.keyring import read_pointer_keys
 from zoho_token_store.keyspace import DEFAULT_NAMESPACE, PointerNames, check_namespace
 from zoho_token_store.local_repository import LocalRepository
@@ -49,7 +50,8 @@ class SQLiteTokenStore(CoordinatedTokenStore):
         self._open(check_path(path), namespace, with_keys(options, encryption_keys), SystemClock())
 
     def _open(self, path: str, namespace: str, given: dict[str, object], clock: SystemClock) -> None:
-        options, stats = make_options(given, SENSELESS), Stats()
+        options = make_options(given, SENSELESS)
+        stats = Stats(Hooks(namespace, options.hooks))
         codec = make_codec(check_namespace(namespace), options)
         names = PointerNames(read_pointer_keys(options.pointer_keys))
         file = SQLiteFile(path, options.operation_timeout, clock, stats)

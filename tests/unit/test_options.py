@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from zoho_token_store.errors import ConfigurationError
+from zoho_token_store.instrumentation import LoggingHook
 from zoho_token_store.options import OPTION_NAMES, NearCache, Options, make_options
 
 OTHERS = {
@@ -22,6 +23,7 @@ OTHERS = {
     "pointer_keys",
     "label",
     "redact_sdk_log",
+    "hooks",
 }
 TIMES = [name for name in OPTION_NAMES if name not in OTHERS]
 
@@ -57,6 +59,9 @@ def test_only_retention_may_be_none(name: str) -> None:
         ({"default_access_ttl": 0}, "default_access_ttl", "1 to"),
         ({"cipher": "a key"}, "cipher", "AesGcmCipher"),
         ({"encrypt_identity": True}, "encrypt_identity", "needs a cipher"),
+        ({"hooks": print}, "hooks", "list of hooks"),
+        ({"hooks": ["logging"]}, "hooks", "list of hooks"),
+        ({"hooks": [LoggingHook]}, "hooks", "LoggingHook()"),
         ({"migrate_plaintext": True}, "migrate_plaintext", "needs a cipher"),
         ({"migrate_plaintext": "yes"}, "migrate_plaintext", "True or False"),
         ({"pointer_keys": None}, "pointer_keys", "list of keys"),

@@ -16,7 +16,10 @@ import zoho_token_store
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "zoho_token_store"
-EXTRAS = {"demo", "dev", "encryption", "examples", "hiredis", "sdk5", "sdk6", "sdk7", "sdk8", "servers", "test"}
+EXTRAS = {
+    "demo", "dev", "encryption", "examples", "hiredis", "opentelemetry", "prometheus",
+    "sdk5", "sdk6", "sdk7", "sdk8", "servers", "test",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

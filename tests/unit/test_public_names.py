@@ -162,4 +162,5 @@ def test_the_defaults_are_pinned() -> None:
         "near_cache": False,
         "label": None,
         "redact_sdk_log": True,
+        "hooks": (),
     }
