@@ -26,6 +26,7 @@ from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 from zohocrmsdk.src.com.zoho.crm.api.users import GetUsersParam, UsersOperations
 
+from portal import metrics
 from portal.settings import Settings
 from zoho_token_store import RedisTokenStore, RevocationIncomplete
 
@@ -153,6 +154,7 @@ class Crm:
 def from_env() -> Crm:
     """Return this process's `Crm`, made from the environment at the first call. It may be made before a fork."""
     settings = Settings.from_env()
-    store = RedisTokenStore.from_env(refresh=settings.refresh, near_cache=settings.near_cache)
+    hooks = metrics.hooks() if settings.metrics else []
+    store = RedisTokenStore.from_env(refresh=settings.refresh, near_cache=settings.near_cache, hooks=hooks)
     store.ping()  # a wrong address or an old server shall be found out now, not at the first login
     return Crm(store, settings)

@@ -26,6 +26,7 @@ class Settings:
         refresh: ``PORTAL_REFRESH``, who asks Zoho for access tokens: ``sdk``, or ``managed`` for the store itself,
             which ``portal.tasks.keep_fresh`` needs
         near_cache: ``PORTAL_NEAR_CACHE``, ``1`` to keep tokens in each process, so that requests need no Redis
+        metrics: ``PORTAL_METRICS``, ``1`` to keep metrics for Prometheus, and to show them at ``/metrics``
         secret_key: ``PORTAL_SECRET_KEY``, the same in every replica: it signs the session cookie
     """
 
@@ -38,6 +39,7 @@ class Settings:
     crm_url: str = "https://www.zohoapis.com"
     refresh: str = "sdk"
     near_cache: bool = False
+    metrics: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -53,4 +55,5 @@ class Settings:
             crm_url=environ.get("ZOHO_CRM_URL", cls.crm_url),
             refresh=environ.get("PORTAL_REFRESH", cls.refresh),
             near_cache=environ.get("PORTAL_NEAR_CACHE") == "1",
+            metrics=environ.get("PORTAL_METRICS") == "1",
         )

@@ -15,7 +15,7 @@ from flask import Flask, jsonify, redirect, render_template_string, request, ses
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 from portal import crm as zoho
-from portal import tasks
+from portal import metrics, tasks
 from portal.settings import SCOPE
 from zoho_token_store import (
     RefreshFailing,
@@ -57,6 +57,8 @@ def create_app(crm: zoho.Crm | None = None) -> Flask:
     _add_login(app, crm)
     _add_pages(app, crm)
     _add_errors(app)
+    if crm.settings.metrics:
+        app.get("/metrics")(metrics.page)  # for Prometheus alone: what stands in front of the portal keeps others out
     return app
 
 

@@ -38,6 +38,18 @@ from zoho_token_store import (
     install_redaction,
     open_store,
 )
+from zoho_token_store.instrumentation import (
+    CountingHook,
+    Details,
+    FoundDetails,
+    Hook,
+    LoggingHook,
+    Operation,
+    RefreshFailedDetails,
+    SpanHook,
+)
+from zoho_token_store.instrumentation.opentelemetry import OpenTelemetryHook
+from zoho_token_store.instrumentation.prometheus import PrometheusHook
 
 
 def construct(client: redis.Redis, environ: Mapping[str, str]) -> None:
@@ -120,6 +132,29 @@ def catch(store: RedisTokenStore) -> None:
         assert_type(error.schema, str)
     except (StoreUnavailable, StoreClosed) as error:
         raise TokenStoreError("stop", cause=error) from error
+
+
+def watch(client: redis.Redis, operation: Operation) -> None:
+    """Be told of what a store does."""
+
+    def alert(details: Details) -> None:
+        assert_type(details.event, str)
+        if isinstance(details, RefreshFailedDetails):
+            assert_type((details.record_id, details.outcome, details.seconds), tuple[str | None, str, float])
+            details.outcome = "changed"  # type: ignore[misc]  # they are frozen
+
+    counting: CountingHook = PrometheusHook()
+    tracing: SpanHook = OpenTelemetryHook()
+    hooks: list[Hook] = [alert, LoggingHook("mine"), counting, tracing]
+    assert_type(RedisTokenStore(client, "crm", hooks=hooks), RedisTokenStore)
+    alert(FoundDetails("crm", None, "missing", 0.001))
+    assert_type((operation.namespace, operation.name, operation.record_id), tuple[str, str, str | None])
+    wrong: Hook = print_twice  # type: ignore[assignment]  # a hook takes details, and nothing else
+    del wrong
+
+
+def print_twice(first: str, second: str) -> None:
+    """Take two texts: no hook."""
 
 
 def log(handler: logging.Handler) -> None:
