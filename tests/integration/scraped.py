@@ -1,8 +1,8 @@
 """A worker whose store keeps Prometheus metrics in a directory that other processes share.
 
 Run as ``python -m integration.scraped HOW REDIS_URL NAMESPACE RECORD_ID LOOKS``, where HOW is ``fork`` (the store and
-its metrics are made before the children are), or ``gevent`` (greenlets share them). Each child looks the record up LOOKS
-times, and so does the parent. ``PROMETHEUS_MULTIPROC_DIR`` names the directory.
+its metrics are made before the children are), or ``gevent`` (greenlets share them). Each child looks the record up
+LOOKS times, and so does the parent. ``PROMETHEUS_MULTIPROC_DIR`` names the directory.
 """
 
 from __future__ import annotations

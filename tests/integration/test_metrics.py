@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,8 +50,14 @@ def test_every_look_up_is_counted_once(
     shared.mkdir()
     environment = python_environment(tmp_path) | {"PROMETHEUS_MULTIPROC_DIR": str(shared)}
     command = [sys.executable, "-m", "integration.scraped", how, real_server.url, namespace, record_id, str(LOOKS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stderr
+    # A session of its own, so that children which hang do not outlive the test.
+    program = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        _, errors = program.communicate(timeout=PATIENCE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+    assert program.returncode == 0, errors
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(shared))
     looks = LOOKS * (CHILDREN[how] + 1)
