@@ -13,6 +13,7 @@ from redis.utils import HIREDIS_AVAILABLE
 from benchmarks import (
     ahead,
     changes,
+    hooks,
     look_ups,
     machine,
     memory,
@@ -28,7 +29,7 @@ from benchmarks import (
 from benchmarks.figure import Figure
 from benchmarks.server import open_server
 
-GROUPS = (storms, ahead, takeover, changes, outage, look_ups, near, sealed, scale, memory, waiters)
+GROUPS = (storms, ahead, takeover, changes, outage, look_ups, near, hooks, sealed, scale, memory, waiters)
 """Modules that measure; each has ``NAMES``, and ``measure`` for some of them."""
 NAMES = [name for group in GROUPS for name in group.NAMES]
 

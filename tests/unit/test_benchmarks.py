@@ -14,7 +14,7 @@ from benchmarks.asking import DELETED, Asked, Look, Seen
 from benchmarks.changes import Change
 
 ROOT = Path(__file__).parents[2]
-BOUNDS = {"find_by_id": 1.25, "find_by_user": 1.35, "save": 1.8, "memory": 2200}
+BOUNDS = {"find_by_id": 1.25, "find_by_user": 1.35, "save": 1.8, "hooks": 1.35, "memory": 2200}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
@@ -14,10 +13,42 @@ from zoho_token_store.instrumentation.metrics import BOUNDS, PREFIX, TIMERS, Tim
 from zoho_token_store.stats import NAMES
 
 
-class _Metrics(NamedTuple):
-    counters: dict[str, Counter]
-    timers: dict[str, Histogram]
-    seen: set[str]
+class _Metrics:
+    """The metrics in one registry; those of each namespace and outcome are kept at hand, since a look-up costs more."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._counters = {
+            name: Counter(f"{PREFIX}_{name}", f"{text[0].upper()}{text[1:]}.", ["namespace"], registry=registry)
+            for name, text in NAMES.items()
+        }
+        self._timers = {
+            timer.name: Histogram(
+                f"{PREFIX}_{timer.name}_seconds",
+                f"Duration of {timer.description}.",
+                ["namespace", "outcome"],
+                buckets=BOUNDS,
+                registry=registry,
+            )
+            for timer in TIMERS
+        }
+        self._counted: dict[str, dict[str, Counter]] = {}
+        self._timed: dict[tuple[str, str, str], Histogram] = {}
+
+    def counters(self, namespace: str) -> dict[str, Counter]:
+        """Return the counters of a namespace, all of them from the first time on, so that each begins at 0."""
+        found = self._counted.get(namespace)
+        if found is None:
+            found = {name: counter.labels(namespace) for name, counter in self._counters.items()}
+            self._counted[namespace] = found
+        return found
+
+    def timer(self, name: str, namespace: str, outcome: str) -> Histogram:
+        """Return one timer."""
+        key = name, namespace, outcome
+        found = self._timed.get(key)
+        if found is None:
+            found = self._timed[key] = self._timers[name].labels(namespace, outcome)
+        return found
 
 
 class PrometheusHook:
@@ -32,41 +63,19 @@ class PrometheusHook:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         with _lock:
-            self._metrics = _made.get(registry) or _made.setdefault(registry, _make(registry))
+            self._metrics = _made.get(registry) or _made.setdefault(registry, _Metrics(registry))
 
     def __call__(self, details: Details) -> None:
         """Observe a duration."""
         if isinstance(details, Timed):
             with _lock:
-                timer = self._metrics.timers[timer_name(details)]
-                timer.labels(details.namespace, details.outcome).observe(details.seconds)
+                timer = self._metrics.timer(timer_name(details), details.namespace, details.outcome)
+                timer.observe(details.seconds)
 
     def count(self, namespace: str, name: str, by: int) -> None:
-        """Add to a counter; the first time in a namespace the others are made, too, so that all begin at 0."""
+        """Add to a counter."""
         with _lock:
-            if namespace not in self._metrics.seen:
-                self._metrics.seen.add(namespace)
-                for counter in self._metrics.counters.values():
-                    counter.labels(namespace)
-            self._metrics.counters[name].labels(namespace).inc(by)
-
-
-def _make(registry: CollectorRegistry) -> _Metrics:
-    counters = {
-        name: Counter(f"{PREFIX}_{name}", f"{text[0].upper()}{text[1:]}.", ["namespace"], registry=registry)
-        for name, text in NAMES.items()
-    }
-    timers = {
-        timer.name: Histogram(
-            f"{PREFIX}_{timer.name}_seconds",
-            f"Duration of {timer.description}.",
-            ["namespace", "outcome"],
-            buckets=BOUNDS,
-            registry=registry,
-        )
-        for timer in TIMERS
-    }
-    return _Metrics(counters, timers, set())
+            self._metrics.counters(namespace)[name].inc(by)
 
 
 _made: WeakKeyDictionary[CollectorRegistry, _Metrics] = WeakKeyDictionary()
