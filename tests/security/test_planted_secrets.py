@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry, generate_latest
 from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
@@ -23,6 +27,9 @@ from security.ear import Ear, on_disk
 from servers import Server
 from zoho_token_store import RedisTokenStore
 from zoho_token_store.cli.command import command
+from zoho_token_store.instrumentation import LoggingHook
+from zoho_token_store.instrumentation.opentelemetry import OpenTelemetryHook
+from zoho_token_store.instrumentation.prometheus import PrometheusHook
 from zoho_token_store.keyring import new_key
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.testing import FakeZoho, Limits
@@ -76,6 +83,10 @@ class Life:
         where = {"ZOHO_TOKEN_STORE_URL": server.url, "ZOHO_TOKEN_STORE_NAMESPACE": NAMESPACE}
         self._environ = where | keys
         self._environment = DataCenter.Environment(zoho.url, f"{zoho.url}/oauth/v2/token", zoho.url)
+        self._registry, self._spans, tracers = CollectorRegistry(), InMemorySpanExporter(), TracerProvider()
+        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        sinks = [PrometheusHook(self._registry), OpenTelemetryHook(tracer_provider=tracers)]
+        self._hooks = [ear.take_down, LoggingHook(), *sinks]
 
     def go_by(self) -> None:
         """Let everything happen once."""
@@ -86,9 +97,13 @@ class Life:
         self._outage()
         self._damage()
         self._commands()
+        spans = [span.to_json() for span in self._spans.get_finished_spans()]
+        assert spans
+        self._ear.take_down(generate_latest(self._registry), *spans)
 
     def _store(self, **options: Any) -> RedisTokenStore:
-        return RedisTokenStore.from_env(self._environ, **{"environment": self._environment, **options})
+        usual = {"environment": self._environment, "hooks": self._hooks}
+        return RedisTokenStore.from_env(self._environ, **{**usual, **options})
 
     def _attempt(self, *whats: Callable[[], Any]) -> None:
         """Do what may fail; what comes of it is taken down."""
