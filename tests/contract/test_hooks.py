@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import backends
+from contract.conftest import LOCALS, make_backend
+from contract.local import LocalPlace
 from contract.test_managed import environment_of
 from contract.tokens import make_token, refreshed
 from proxy import FaultyProxy
 from servers import WITH_ACL, Backend, Server, ServerPool, newest_binary
 from zoho_token_store import (
+    CoordinatedTokenStore,
     RedisTokenStore,
     RefreshRejected,
     RefreshThrottled,
@@ -45,17 +50,19 @@ from zoho_token_store.near import Near
 from zoho_token_store.stats import NAMES
 from zoho_token_store.testing import FakeZoho
 
-MakeStore = Callable[..., RedisTokenStore]
+MakeStore = Callable[..., CoordinatedTokenStore]
 WaitFor = Callable[[Callable[[], Any]], Any]
 
 # What is told depends on the store and not on the server.
-PLACES = [("fakeredis", 2), (newest_binary().name + WITH_ACL, 3)]
+PLACES = [*backends(("fakeredis", 2), (newest_binary().name + WITH_ACL, 3)), *LOCALS]
 
 
-@pytest.fixture(params=PLACES, ids=[f"{name}-resp{protocol}" for name, protocol in PLACES])
-def backend(request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str) -> Iterator[Backend]:
-    """Give fakeredis, and the newest server under the workers' ACL."""
-    with server_pool.backend(*request.param, namespace) as made:
+@pytest.fixture(params=PLACES)
+def backend(
+    request: pytest.FixtureRequest, server_pool: ServerPool, namespace: str, tmp_path: Path
+) -> Iterator[Backend | LocalPlace]:
+    """Give fakeredis, the newest server under the workers' ACL, and the stores that need no server."""
+    with make_backend(request, server_pool, namespace, tmp_path) as made:
         yield made
 
 
@@ -137,7 +144,7 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def store(make_store: MakeStore, recorder: Recorder) -> RedisTokenStore:
+def store(make_store: MakeStore, recorder: Recorder) -> CoordinatedTokenStore:
     """Return a store that has it."""
     return make_store(hooks=[recorder])
 
@@ -156,7 +163,7 @@ def managed(make_store: MakeStore, recorder: Recorder, zoho: FakeZoho, monkeypat
     return make_store(refresh="managed", environment=environment_of(zoho), hooks=[recorder])
 
 
-def log_in(store: RedisTokenStore, zoho: FakeZoho) -> str:
+def log_in(store: CoordinatedTokenStore, zoho: FakeZoho) -> str:
     """Store a refresh token that Zoho knows, without an access token; return the record's id."""
     token = make_token("ada", client_id=zoho.client_id, secret=zoho.client_secret, refresh=zoho.issue_refresh_token())
     store.save_token(token)
@@ -166,7 +173,7 @@ def log_in(store: RedisTokenStore, zoho: FakeZoho) -> str:
 class TestDetails:
     """What is told."""
 
-    def test_a_refresh_by_the_sdk(self, store: RedisTokenStore, recorder: Recorder, namespace: str) -> None:
+    def test_a_refresh_by_the_sdk(self, store: CoordinatedTokenStore, recorder: Recorder, namespace: str) -> None:
         """A save, an election, the save of the refresh, a look-up, a deletion: each is told once, in this order."""
         token = make_token("ada", refresh="rt", access="at", left=5)
         store.save_token(token)
@@ -186,7 +193,7 @@ class TestDetails:
         assert {details.namespace for details in recorder.told} == {namespace}
         assert all(0 <= details.seconds < 10 for details in recorder.told if not isinstance(details, DeletedDetails))
 
-    def test_what_is_not_found(self, store: RedisTokenStore, recorder: Recorder) -> None:
+    def test_what_is_not_found(self, store: CoordinatedTokenStore, recorder: Recorder) -> None:
         """Neither is an error in the caller's sense forgotten, nor a None."""
         token = make_token("ada", refresh="rt", access="at")
         store.save_token(token)
@@ -202,7 +209,7 @@ class TestDetails:
             store.save_token(token)
         assert recorder.outcomes(SavedDetails) == ["stored", "TokenDeleted"]
 
-    def test_a_late_save(self, store: RedisTokenStore, make_store: MakeStore, recorder: Recorder) -> None:
+    def test_a_late_save(self, store: CoordinatedTokenStore, make_store: MakeStore, recorder: Recorder) -> None:
         """Whoever saves after its lease has passed on is told of as rejected by the fence, and as nothing else."""
         token = make_token("ada", refresh="rt", access="at", left=5)
         other = make_store()
@@ -215,7 +222,9 @@ class TestDetails:
         assert [type(details) for details in recorder.told] == [FencedDetails]
         assert recorder.of(FencedDetails)[0].record_id == token.get_id()
 
-    def test_a_wait(self, store: RedisTokenStore, make_store: MakeStore, recorder: Recorder, wait_for: WaitFor) -> None:
+    def test_a_wait(
+        self, store: CoordinatedTokenStore, make_store: MakeStore, recorder: Recorder, wait_for: WaitFor
+    ) -> None:
         """Who waits for another worker is told of with how long it waited; so is who waits in vain."""
         token = make_token("ada", refresh="rt", access="at", left=5)
         other = make_store()
@@ -247,7 +256,7 @@ class TestDetails:
         assert recorder.outcomes(WaitedDetails) == recorder.outcomes(FoundDetails) == ["RefreshTimeout"]
         assert [error for _, _, error in recorder.spans] == [None, "RefreshTimeout"]
 
-    def test_a_managed_refresh(self, managed: RedisTokenStore, recorder: Recorder, zoho: FakeZoho) -> None:
+    def test_a_managed_refresh(self, managed: CoordinatedTokenStore, recorder: Recorder, zoho: FakeZoho) -> None:
         """One refresh, around the save that belongs to it."""
         record_id = log_in(managed, zoho)
         recorder.told.clear()
@@ -262,7 +271,9 @@ class TestDetails:
             ("end", "refresh", record_id),
         ]
 
-    def test_managed_refreshes_that_fail(self, managed: RedisTokenStore, recorder: Recorder, zoho: FakeZoho) -> None:
+    def test_managed_refreshes_that_fail(
+        self, managed: CoordinatedTokenStore, recorder: Recorder, zoho: FakeZoho
+    ) -> None:
         """A throttled one and one that is refused for good, by the errors that the callers get."""
         record_id = log_in(managed, zoho)
         zoho.faults.fail_next(status=400, body='{"error": "Access Denied", "error_description": "too many requests"}')
@@ -276,13 +287,13 @@ class TestDetails:
         assert failed == [(record_id, "RefreshThrottled"), (token.get_id(), "RefreshRejected")]
         assert recorder.of(RefreshedDetails) == []
 
-    def test_a_revocation(self, managed: RedisTokenStore, recorder: Recorder, zoho: FakeZoho) -> None:
+    def test_a_revocation(self, managed: CoordinatedTokenStore, recorder: Recorder, zoho: FakeZoho) -> None:
         """A deletion that Zoho knows of says so."""
         record_id = log_in(managed, zoho)
         assert managed.revoke(record_id)
         assert [(told.record_id, told.outcome) for told in recorder.of(DeletedDetails)] == [(record_id, "revoked")]
 
-    def test_details_are_frozen_and_say_no_secret(self, store: RedisTokenStore, recorder: Recorder) -> None:
+    def test_details_are_frozen_and_say_no_secret(self, store: CoordinatedTokenStore, recorder: Recorder) -> None:
         """No field can be set, and none of what is told holds a token, a secret or a user name."""
         token = make_token("ada@secret", secret="cs-secret", refresh="rt-secret", grant="gt-secret", access="at-secret")
         store.save_token(token)
@@ -299,7 +310,7 @@ class TestDetails:
 class TestCounters:
     """The counters are told as they are counted."""
 
-    def test_they_are_those_of_stats(self, store: RedisTokenStore, recorder: Recorder) -> None:
+    def test_they_are_those_of_stats(self, store: CoordinatedTokenStore, recorder: Recorder) -> None:
         """Added up they are what ``stats()`` says; nothing is counted in two ways."""
         token = make_token("ada", refresh="rt", access="at", left=5)
         store.save_token(token)
@@ -309,6 +320,7 @@ class TestCounters:
         store.delete_token(token.get_id())
         assert recorder.counts == {name: count for name, count in store.stats().items() if count}
 
+    @pytest.mark.redis
     def test_hits_of_the_near_cache(self, make_store: MakeStore, recorder: Recorder, wait_for: WaitFor) -> None:
         """They are told all together, later, and no more than there were."""
         store = make_store(near_cache=True, hooks=[recorder])
@@ -360,7 +372,7 @@ class TestBrokenHooks:
         self, make_store: MakeStore, recorder: Recorder, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Every operation goes on, the other hooks are told, and one record of the log says what is wrong."""
-        store = make_store(near_cache=True, hooks=[Broken(), recorder])
+        store = make_store(hooks=[Broken(), recorder])
         token = make_token("ada", refresh="rt", access="at", left=5)
         store.save_token(token)
         store.save_token(refreshed(store.find_token_by_id(token.get_id()), "at2"))
@@ -396,6 +408,7 @@ class TestBrokenHooks:
 class TestWithoutHooks:
     """What is not used costs nothing."""
 
+    @pytest.mark.redis
     def test_the_store_is_made_of_the_parts_themselves(self, make_store: MakeStore) -> None:
         """Nothing stands between, so that there is nothing to measure: the same classes as ever."""
         assert kinds(Hooks()) == Kinds()
@@ -406,6 +419,7 @@ class TestWithoutHooks:
         assert parts.shortcut is not None
         assert type(parts.shortcut._near) is Near
 
+    @pytest.mark.redis
     def test_the_near_caches_look_up_is_the_same_with_them(self, make_store: MakeStore, recorder: Recorder) -> None:
         """The method that answers before every request is not another."""
         parts = make_store(near_cache=True, hooks=[recorder])._parts
