@@ -17,7 +17,7 @@ from zoho_token_store.cipher import Cipher
 from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable
 from zoho_token_store.keyspace import client_digest
 from zoho_token_store.options import Options
-from zoho_token_store.record import SEALED_SCHEMA, Access, TokenRecord
+from zoho_token_store.record import SEALED_SCHEMA, Access, TokenRecord, is_number
 
 COMPACT = 64
 """Redis keeps a hash compact, in half the memory, as long as no value is longer (``hash-max-listpack-value``)."""
@@ -41,7 +41,8 @@ _OPENED = [(name, STORED.index(name)) for name in (*IDENTITY, *SECRET) if name !
 _OWNERS = frozenset((*IDENTITY, "api_domain"))
 _OWNERSHIP = [at for at, name in enumerate(STORED) if name in _OWNERS]
 _NUMBERS = [STORED.index(name) for name in ("schema", "rev", "fence")]
-_REFRESH, _GRANT, _META = (STORED.index(name) for name in (*SPLIT, "meta"))
+_REFRESH, _GRANT, _OPS, _META = (STORED.index(name) for name in (*SPLIT, "ops", "meta"))
+_ACCESS = re.compile(r"([0-9]{1,14}) ([0-9]{1,14}) (.+)", re.DOTALL)
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -82,10 +83,9 @@ class Codec:
         for at, rest in ((_REFRESH, refresh_rest), (_GRANT, grant_rest)):
             if rest:
                 fields[at] = (fields[at] or "") + rest
-        for at in _NUMBERS:
-            number = fields[at]
-            if number is None or not number.isdigit():
-                raise CorruptRecord(record_id, "the record")
+        written_ms = (fields[_OPS] or "0").partition(" ")[0]
+        if not all(is_number(text) for text in (written_ms, *(fields[at] for at in _NUMBERS))):
+            raise CorruptRecord(record_id, "the record")
         stale = self._open_fields(record_id, fields)
         return TokenRecord._make(
             (record_id, *fields, self.read_access(record_id, access), stale or self._is_old(access))
@@ -109,12 +109,11 @@ class Codec:
         """
         if not stored:
             return None
-        try:
-            expires_ms, life_ms, token = stored.split(" ", 2)
-            times = int(expires_ms), int(life_ms)
-        except ValueError:
-            raise CorruptRecord(record_id, "the access part") from None
-        return Access(self._opened_token(record_id, token, *times), *times)
+        parts = _ACCESS.fullmatch(stored)
+        if parts is None:
+            raise CorruptRecord(record_id, "the access part")
+        times = int(parts[1]), int(parts[2])
+        return Access(self._opened_token(record_id, parts[3], *times), *times)
 
     def _open_fields(self, record_id: str, fields: list[str | None]) -> bool:
         """Open what is sealed, in place; return whether the record is stale."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from zoho_token_store.change import Change, access_pointer, credential_pointers, user_entry, user_tombstone
-from zoho_token_store.keyspace import read_user_pointer, tombstone, write_user_pointer
+from zoho_token_store.keyspace import read_user_pointer, redirect, tombstone, write_user_pointer
 from zoho_token_store.options import Options
 from zoho_token_store.record import Access, TokenRecord
 from zoho_token_store.snapshot import Snapshot
@@ -224,7 +224,7 @@ class CommitBuilder:
             self._write(StoreAccess(after.id, after.access, after.access.ends_ms(self._now_ms)))
         if scope.life_changes or scope.merges or change.event == "restored":
             for record_id in after.bookkeeping().absorbed:
-                self._write(Point(tombstone(record_id), f"merged {after.id}", scope.ends_ms))
+                self._write(Point(tombstone(record_id), redirect(after.id), scope.ends_ms))
 
     def _bury(self, change: Change, scope: _Scope) -> None:
         """Leave tombstones under the ids and under every credential of what is deleted."""

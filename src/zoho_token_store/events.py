@@ -7,9 +7,10 @@ terminal as it is, whatever was written; who it says it was by is what that proc
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import redis
 
@@ -62,6 +63,8 @@ def read_event(event_id: str, fields: Sequence[str]) -> Event:
         event_id: Its id, which Redis has checked.
         fields: Names and values in turns.
     """
+    if not _ID.fullmatch(event_id):
+        raise ValueError
     told = dict(zip(fields[::2], fields[1::2], strict=False))
     name, record_id, into = (_plain(told.get(field, "")).replace(" ", r"\x20") for field in ("event", "id", "into"))
     return Event(event_id, name, record_id, _plain(told.get("by", "")), into, "names" in told)
@@ -91,33 +94,56 @@ class EventStream:
         """Return the next events after an id, oldest first, :data:`BATCH` at most; waits if there is none yet."""
         blocking = ("BLOCK", min(wait_ms, BLOCK_MS)) if wait_ms > 0 else ()
         reply = self._line.ask("XREAD", "COUNT", BATCH, *blocking, "STREAMS", self._key, after)
-        return [read_event(event_id, fields) for event_id, fields in pairs(reply)[0][1]] if reply else []
+        with _making_sense():
+            return [read_event(event_id, fields) for event_id, fields in pairs(reply)[0][1]] if reply else []
 
     def last_id(self) -> str:
         """Return the id of the last event that there was."""
         stream = self._describe()
-        return str(stream["last-generated-id"]) if stream else START
+        with _making_sense():
+            return _last(stream)
 
     def compare(self, seen: str) -> tuple[Outcome, str]:
         """Return what has become of an event that was seen, and with it of those after it, and the last event's id."""
         if self._line.ask("XRANGE", self._key, seen, seen, "COUNT", 1):
             return "intact", seen
         stream = self._describe()
-        return judge(seen, stream), str(stream["last-generated-id"]) if stream else START
+        with _making_sense():
+            return judge(seen, stream), _last(stream)
 
     def now_ms(self) -> int:
         """Return Redis's time, ms."""
-        seconds, micros = self._line.ask("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
+        reply = self._line.ask("TIME")
+        with _making_sense():
+            seconds, micros = reply
+            return int(seconds) * 1000 + int(micros) // 1000
 
-    def _describe(self) -> dict[str, object] | None:
+    def _describe(self) -> dict[str, Any] | None:
         """Return what Redis says of the stream; None if there is none."""
         try:
-            return dict(pairs(self._line.ask("XINFO", "STREAM", self._key)))
+            reply = self._line.ask("XINFO", "STREAM", self._key)
         except redis.ResponseError as error:
             if "no such key" in str(error):
                 return None
             raise
+        with _making_sense():
+            return dict(pairs(reply))
+
+
+@contextmanager
+def _making_sense() -> Iterator[None]:
+    """Have what makes no sense be an error of the connection: something else answers in Redis's place."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise redis.InvalidResponse(type(error).__name__) from None
+
+
+def _last(stream: dict[str, Any] | None) -> str:
+    last = stream["last-generated-id"] if stream else START
+    if not _ID.fullmatch(last):
+        raise ValueError
+    return str(last)
 
 
 Gap = Literal["missed", "lost"] | None

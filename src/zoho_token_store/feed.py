@@ -26,8 +26,9 @@ from zoho_token_store.clock import SystemClock
 from zoho_token_store.continuity import START, Parting, Server, ended, is_witness, number, refused
 from zoho_token_store.errors import StoreClosed, StoreUnavailable
 from zoho_token_store.events import BATCH, EventStream
-from zoho_token_store.link import BLOCK_MS, RedisLink, passing
+from zoho_token_store.link import BLOCK_MS, RedisLink, passing, read_info
 from zoho_token_store.near import Near
+from zoho_token_store.record import is_number
 
 log = logging.getLogger("zoho_token_store")
 
@@ -236,8 +237,8 @@ class EventFeed(Generic[V]):
 
     def _who_answers(self) -> Server:
         try:
-            lines = str(self._line.ask("INFO", "server")).splitlines()
+            told = read_info(self._line.ask("INFO", "server"))
         except redis.ResponseError:  # a managed service may not tell
             return Server(None, 0)
-        told = dict(line.split(":", 1) for line in lines if ":" in line)
-        return Server(told.get("run_id"), int(told.get("uptime_in_seconds", 0)))
+        uptime = told.get("uptime_in_seconds", "")
+        return Server(told.get("run_id"), int(uptime) if is_number(uptime) else 0)

@@ -24,11 +24,10 @@ from zoho_token_store.lease import Flights, HeldLeases, Lease, Owners
 from zoho_token_store.margin import Margin
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import Options
-from zoho_token_store.provenance import check_asked, check_found
+from zoho_token_store.provenance import Trail, check_asked, check_found
 from zoho_token_store.question import (
     FAILED,
     THROTTLED,
-    UNTRIED,
     Answer,
     Contradicts,
     Failing,
@@ -36,7 +35,6 @@ from zoho_token_store.question import (
     Gone,
     Leased,
     Moved,
-    Pause,
     Question,
     Redirect,
     Refused,
@@ -159,9 +157,11 @@ class Finder:
 
     def _follow(self, question: Question) -> tuple[str, Answer]:
         """Ask for a record by its id, through redirects; return the name of its lease with the answer."""
+        trail = Trail(question.record_id)
         answer = self._ask(question)
         while isinstance(answer, Redirect):
-            question = question._replace(record_id=answer.record_id, lease=answer.record_id)
+            heir = trail.follow(answer.record_id)
+            question = question._replace(record_id=heir, lease=heir)
             answer = self._ask(question)
         if isinstance(answer, Gone):
             raise TokenDeleted(question.record_id)
@@ -281,7 +281,7 @@ class Finder:
             try:
                 check(record)
             except CorruptRecord:
-                self._repository.release([lease], Pause(None, UNTRIED))
+                self._repository.decline(lease)
                 raise
             if not answer.usable:
                 record = record._replace(access=None)

@@ -10,6 +10,8 @@ from math import inf
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import (
     ConfigurationError,
+    CorruptRecord,
+    DecryptionFailed,
     RefreshFailing,
     RefreshThrottled,
     StoreClosed,
@@ -83,8 +85,13 @@ class Keeper:
             # First: a lease that cannot be used here would only keep others from it.
             find_site(record.api_domain, self._options.environment)
             found = self._supply.refreshed(record.id, self._margin)
-        except (StoreClosed, StoreUnavailable):
+        except StoreClosed:
             raise
+        except StoreUnavailable as error:
+            if error.passing:
+                raise
+            log.error("record %s cannot be kept fresh: %s", record.id, error)
+            return FAILED_REST
         except (RefreshFailing, RefreshThrottled) as error:
             return error.retry_at - self._clock.wall()
         except ConfigurationError as error:
@@ -96,8 +103,15 @@ class Keeper:
 
     def _chosen(self, ids: Iterable[str] | None) -> Iterator[list[TokenRecord]]:
         if ids is None:
-            return self._repository.pages(500)
-        return iter([[record for each in ids if (record := self._repository.get(each))]])
+            return self._repository.pages(500, _leave)
+        return iter([[record for each in ids if (record := self._look(each))]])
+
+    def _look(self, record_id: str) -> TokenRecord | None:
+        try:
+            return self._repository.get(record_id)
+        except (CorruptRecord, DecryptionFailed) as error:
+            _leave(error)
+            return None
 
     def _spare_s(self, record: TokenRecord) -> float:
         """Return how long a record needs no refresh, seconds; infinite for one that cannot be refreshed."""
@@ -106,3 +120,8 @@ class Keeper:
         if record.access is None:
             return 0
         return self._margin.spare_ms(record.access, self._repository.server_clock.now_ms()) / 1000
+
+
+def _leave(error: TokenStoreError) -> None:
+    """Leave out a record that cannot be read; the others shall be kept fresh all the same."""
+    log.error("a record cannot be kept fresh: %s", error)

@@ -134,6 +134,9 @@ class KeptSaves:
             except TokenStoreError as error:
                 self._stats.count("saves_dropped")
                 log.error("a kept save was refused: %s", error)
+            except Exception:
+                self._saves.append(save)
+                log.exception("a kept save is still kept after an error")
             else:
                 log.warning("a kept save is stored")
         self._refusal = None

@@ -30,6 +30,7 @@ import re
 from binascii import b2a_base64
 from collections.abc import Sequence
 from hashlib import sha256
+from math import inf
 
 from zoho_token_store.errors import ConfigurationError, InvalidToken
 from zoho_token_store.keyring import Key
@@ -43,6 +44,9 @@ DEFAULT_NAMESPACE = "default"
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ID = re.compile(r"[A-Za-z0-9_.@+=-]{1,128}")
+_CLIENT = re.compile(rf"{NO_CLIENT}|[A-Za-z0-9+/]{{22}}")
+_MERGED = "merged "
+_DELETED = re.compile(r"deleted ([0-9]{1,16})")
 
 
 def digest(kind: str, value: str) -> str:
@@ -69,14 +73,25 @@ def client_digest(client_id: str | None) -> str:
     return NO_CLIENT if client_id is None else digest("client", client_id)
 
 
+def read_pointer(stored: str) -> str:
+    """Return the record id in a stored pointer, "" for none. What is no id leads nowhere: it is not one of ours."""
+    return stored if is_id(stored) else ""
+
+
 def read_user_pointer(stored: str) -> dict[str, str]:
-    """Return ``{client digest: record id}`` of a stored user pointer."""
-    return dict(entry.split(":", 1) for entry in stored.split() if ":" in entry)
+    """Return ``{client digest: record id}`` of a stored user pointer; see :func:`read_pointer`."""
+    entries = (entry.partition(":") for entry in stored.split())
+    return {client: record_id for client, _, record_id in entries if _CLIENT.fullmatch(client) and is_id(record_id)}
 
 
 def write_user_pointer(entries: dict[str, str]) -> str:
     """Return the stored form of a user pointer."""
     return " ".join(f"{client}:{record_id}" for client, record_id in sorted(entries.items()))
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text can be a record's id."""
+    return _ID.fullmatch(text) is not None
 
 
 def check_id(record_id: object) -> str:
@@ -85,7 +100,7 @@ def check_id(record_id: object) -> str:
     Raises:
         InvalidToken: It is not text of 1 to 128 letters, digits and ``_.@+=-``.
     """
-    if isinstance(record_id, str) and _ID.fullmatch(record_id):
+    if isinstance(record_id, str) and is_id(record_id):
         return record_id
     raise InvalidToken("id", "must be 1 to 128 characters out of letters, digits and _ . @ + = -")
 
@@ -204,6 +219,27 @@ class Keyspace:
 def tombstone(name: str) -> str:
     """Return the name of the tombstone of a record id or of a pointer."""
     return f"gone:{name}"
+
+
+def redirect(record_id: str) -> str:
+    """Return the stored form of a tombstone that leads to another record."""
+    return f"{_MERGED}{record_id}"
+
+
+def read_redirect(stored: str) -> str | None:
+    """Return where a tombstone leads, which need not be an id if it is not one of ours; None if it leads nowhere."""
+    return stored[len(_MERGED) :] if stored.startswith(_MERGED) else None
+
+
+def read_deletion(stored: str) -> float | None:
+    """Return the fence of the deletion that a tombstone tells of; None if it tells of none.
+
+    One that cannot be read counts as newer than anything: what was deleted stays so.
+    """
+    if not stored or read_redirect(stored) is not None:
+        return None
+    told = _DELETED.fullmatch(stored)
+    return int(told[1]) if told else inf
 
 
 def _under(key: Key | None, name: str) -> str:

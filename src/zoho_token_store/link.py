@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -47,6 +48,12 @@ _TRANSITIONS = (exceptions.ReadOnlyError, exceptions.TryAgainError, exceptions.C
 _PASSING = ("MOVED", "ASK ", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "BUSY",
             "OOM", "NOREPLICAS", "MISCONF",
             "max number of clients", "command not allowed when used memory")  # fmt: skip
+
+
+def read_info(reply: object) -> dict[str, str]:
+    """Return what a reply to ``INFO`` says, by name."""
+    pairs = (line.partition(":") for line in str(reply).splitlines())
+    return {name: value for name, _, value in pairs}
 
 
 class RedisLink:
@@ -155,13 +162,12 @@ class RedisLink:
     def _check_server(self, deadline: float) -> None:
         """Refuse a server that lacks what the scripts use; asked once, at the first use."""
         info = self._told(deadline, "INFO", "server")
-        lines = dict(line.split(":", 1) for line in str(info).splitlines() if ":" in line)
-        version = lines.get("redis_version", "")
-        number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-        if number and number < LEAST_VERSION:
-            raise ConfigurationError("url", f"the server is Redis {version}; 6.2 or newer is needed")
+        version = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", read_info(info).get("redis_version", ""))
+        if version and (int(version[1]), int(version[2])) < LEAST_VERSION:
+            raise ConfigurationError("url", f"the server is Redis {version[0]}; 6.2 or newer is needed")
         known = self._told(deadline, "COMMAND", "INFO", *COMMANDS)
-        lacking = [name for name, what in zip(COMMANDS, known, strict=True) if what is None] if known else []
+        told = known if isinstance(known, list) else []
+        lacking = [name for name, what in zip(COMMANDS, told, strict=False) if what is None]
         if lacking:
             raise ConfigurationError("url", f"the server has no command {', '.join(lacking)}")
         self._checked = True
@@ -222,9 +228,23 @@ class Line:
 
 def ask(connection: Any, *command: str | int) -> Any:
     """Send one command on a connection, and return the answer."""
-    packed = [_pack(command)] if _pack else connection.pack_command(*command)
-    connection.send_packed_command(packed, check_health=False)
-    return connection.read_response()
+    connection.send_packed_command(_packed(connection, command), check_health=False)
+    try:
+        return connection.read_response()
+    except (redis.RedisError, OSError):
+        raise
+    except Exception as error:  # what a parser stumbles over, in bytes that are none of the protocol's
+        raise exceptions.InvalidResponse(type(error).__name__) from None
+
+
+def _packed(connection: Any, command: tuple[str | int, ...]) -> Any:
+    if not _pack:
+        return connection.pack_command(*command)
+    try:
+        return [_pack(command)]
+    except UnicodeEncodeError:  # bytes that were read as no UTF-8 go back as they were
+        words = (word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word for word in command)
+        return [_pack(tuple(words))]
 
 
 def passing(error: Exception) -> bool:

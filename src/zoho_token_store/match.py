@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from zoho_token_store.errors import AmbiguousToken
-from zoho_token_store.keyspace import NO_CLIENT, client_digest, pointer, read_user_pointer
+from zoho_token_store.keyspace import NO_CLIENT, client_digest, pointer, read_pointer, read_user_pointer
 
 
 class TokenData(NamedTuple):
@@ -134,7 +134,7 @@ def resolve(
     excluded = {*dead, *foreign}
     held = False
     for name in (wanted.grant, wanted.refresh):
-        leads_to = pointers.get(name, "") if name else ""
+        leads_to = read_pointer(pointers.get(name, "")) if name else ""
         if leads_to and leads_to not in excluded:
             return Match(leads_to)
         held = held or leads_to in foreign
@@ -144,5 +144,5 @@ def resolve(
         return Match(claim=spends)
     if named:
         return Match(named)
-    seen = pointers.get(wanted.access, "") if wanted.access else ""
+    seen = read_pointer(pointers.get(wanted.access, "")) if wanted.access else ""
     return Match(seen) if seen and seen not in excluded else NOTHING

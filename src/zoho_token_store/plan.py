@@ -10,10 +10,18 @@ from dataclasses import replace
 
 from zoho_token_store.change import Change, credential_pointers, user_entry, user_tombstone
 from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
-from zoho_token_store.keyspace import client_digest, pointer, read_user_pointer, tombstone
+from zoho_token_store.keyspace import (
+    client_digest,
+    pointer,
+    read_deletion,
+    read_pointer,
+    read_redirect,
+    read_user_pointer,
+    tombstone,
+)
 from zoho_token_store.match import named_record, selectors
 from zoho_token_store.merge import SPENT, Wish, apply, compatible, fold, new_record
-from zoho_token_store.provenance import check_asked, holds
+from zoho_token_store.provenance import Trail, check_asked, holds
 from zoho_token_store.record import SCHEMA, TokenRecord
 from zoho_token_store.snapshot import Snapshot
 
@@ -205,14 +213,14 @@ def _follow(record_id: str, snapshot: Snapshot) -> TokenRecord | None:
     """Return the record under an id, or the one that it was merged into.
 
     Raises:
-        CorruptRecord: It was led to another record that knows nothing of it.
+        CorruptRecord: It was led astray.
     """
-    leads_to = record_id
-    while (record := snapshot.record(leads_to)) is None:
-        buried = snapshot.string(tombstone(leads_to))
-        if not buried.startswith("merged "):
+    trail = Trail(record_id)
+    while (record := snapshot.record(trail.end)) is None:
+        heir = read_redirect(snapshot.string(tombstone(trail.end)))
+        if heir is None:
             return None
-        leads_to = buried.removeprefix("merged ")
+        trail.follow(heir)
     check_asked(record, record_id)
     return record
 
@@ -240,7 +248,7 @@ def _is_lost(wish: Wish, own: TokenRecord | None, snapshot: Snapshot) -> bool:
 def _check_touched(wish: Wish, snapshot: Snapshot) -> None:
     """Refuse what an earlier attempt may have written and somebody has deleted since."""
     for record_id in sorted(wish.touched):
-        if snapshot.string(tombstone(record_id)).startswith("deleted"):
+        if read_deletion(snapshot.string(tombstone(record_id))) is not None:
             raise TokenDeleted(record_id)
 
 
@@ -266,7 +274,7 @@ def _credential_holders(wish: Wish, own: TokenRecord | None, snapshot: Snapshot)
 
 def _pointed_to(name: str, snapshot: Snapshot) -> TokenRecord | None:
     """Return the record that a credential's pointer leads to, if the record agrees."""
-    leads_to = snapshot.string(name)
+    leads_to = read_pointer(snapshot.string(name))
     record = snapshot.record(leads_to) if leads_to else None
     return record if record and holds(record, name) else None
 
@@ -295,7 +303,7 @@ def _named(wish: Wish, holder: TokenRecord | None, snapshot: Snapshot) -> TokenR
 def _seen(wish: Wish, snapshot: Snapshot) -> TokenRecord | None:
     """Return the record of the access token, for a caller without client credentials."""
     name = selectors(wish.data).access
-    record_id = snapshot.string(name) if name else ""
+    record_id = read_pointer(snapshot.string(name)) if name else ""
     record = snapshot.record(record_id) if record_id else None
     return record if record and record.access and record.access.token == wish.data.access_token else None
 
@@ -320,8 +328,8 @@ def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) ->
         names.append(wish.lease.name)
     for name in dict.fromkeys(names):
         # Read without a lease too: a request that was held up on the way must not be written after a deletion.
-        kind, _, fence = snapshot.string(tombstone(name)).partition(" ")
-        if wish.lease and kind == "deleted" and int(fence) >= wish.lease.fence:
+        deleted = read_deletion(snapshot.string(tombstone(name)))
+        if wish.lease and deleted is not None and deleted >= wish.lease.fence:
             raise TokenDeleted(None)
 
 

@@ -8,8 +8,42 @@ from __future__ import annotations
 
 from zoho_token_store.change import credential_pointers
 from zoho_token_store.errors import CorruptRecord
+from zoho_token_store.keyspace import is_id
 from zoho_token_store.match import TokenData, selectors
 from zoho_token_store.record import TokenRecord
+
+LED_ASTRAY = "what leads from it to another record"
+
+MOST_REDIRECTS = 16
+"""A merge makes older redirects lead to its end, so there is one on a way; more only while records are being merged."""
+
+
+class Trail:
+    """The redirects that were followed from an id.
+
+    Args:
+        record_id: The id that was asked for.
+
+    Attributes:
+        end: The id that it leads to, as far as is known.
+    """
+
+    def __init__(self, record_id: str) -> None:
+        self.end = record_id
+        self._asked = record_id
+        self._left = MOST_REDIRECTS
+
+    def follow(self, heir: str) -> str:
+        """Take one step, and return where it leads.
+
+        Raises:
+            CorruptRecord: It does not lead to an id, or the way does not end.
+        """
+        self._left -= 1
+        if self._left < 0 or not is_id(heir):
+            raise CorruptRecord(self._asked, LED_ASTRAY)
+        self.end = heir
+        return heir
 
 
 def check_asked(record: TokenRecord, record_id: str, client_id: str | None = None) -> None:
@@ -24,7 +58,7 @@ def check_asked(record: TokenRecord, record_id: str, client_id: str | None = Non
         CorruptRecord: It is another, or another client's.
     """
     if record.id != record_id and record_id not in record.bookkeeping().absorbed:
-        raise CorruptRecord(record_id, "what leads from it to another record")
+        raise CorruptRecord(record_id, LED_ASTRAY)
     if client_id is not None and record.client_id not in (None, client_id):
         raise CorruptRecord(record.id, "the digest of its client id")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zoho_token_store.errors import CorruptRecord
 from zoho_token_store.margin import Margin
-from zoho_token_store.record import TokenRecord
+from zoho_token_store.record import TokenRecord, is_number
 
 
 class Fresh(NamedTuple):
@@ -157,25 +158,44 @@ def read_answer(
 
     Raises:
         CorruptRecord: What is stored was changed by something else.
+        TypeError, ValueError, LookupError: It is no reply of that script.
     """
     kind, values = reply[0], reply[2:]
     if kind == "FRESH":
         return Fresh(read(record_id, *values))
     if kind == "LEASED":
         fence, attempts, can_be_used, access, stored = values
-        return Leased(int(fence), attempts, read(record_id, access, stored) if stored else None, bool(can_be_used))
+        return Leased(int(fence), int(attempts), read(record_id, access, stored) if stored else None, bool(can_be_used))
     if kind == "MOVED":
-        return Moved(values)
-    if kind == "CORRUPT":
+        return Moved([_text(value) for value in values])
+    if kind == "CORRUPT" or (kind == "SCHEMA" and not is_number(values[0])):
         raise CorruptRecord(record_id, "the record")
     return say(kind, *values)
 
 
 def say(kind: str, *values: Any) -> Answer:
-    """Return the answer that a word means, with what follows it, for those that come without a record."""
-    answer: Answer = _KINDS[kind](*values)
+    """Return the answer that a word means, with what follows it, for those that come without a record.
+
+    Raises:
+        TypeError, ValueError, LookupError: There is no such word, or something else has to follow it.
+    """
+    answer: Answer = _KINDS[kind](*(read(value) for read, value in zip(_READ.get(kind, ()), values, strict=True)))
     return answer
 
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _word(value: object) -> str:
+    """Return why Zoho is not asked, if that is a word that one of us may have left; else "?", which can be shown."""
+    text = _text(value)
+    return text if _WORD.fullmatch(text) else "?"
+
+
+_WORD = re.compile(r"\+?[a-z_]{1,64}|")
 
 _KINDS: dict[str, Any] = {
     "WAIT": Wait,
@@ -187,3 +207,11 @@ _KINDS: dict[str, Any] = {
     "GONE": Gone,
     "CONTRADICTS": Contradicts,
 }
+_READ: dict[str, tuple[Callable[[Any], Any], ...]] = {
+    "WAIT": (int, _text),
+    "FAILING": (int, _word),
+    "REJECTED": (_word,),
+    "REDIRECT": (_text,),
+    "SCHEMA": (_text,),
+}
+"""How what stands in these replies is read; in the others there is nothing."""

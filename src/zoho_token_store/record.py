@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,8 +22,17 @@ SEALED_SCHEMA = 2
 DURABLE = ("user_name", "client_id", "client_secret", "refresh_token", "grant_token", "redirect_url", "api_domain")
 """The fields that the SDK's token brings, in the order in which they are stored and read."""
 
+_NUMBER = re.compile(r"[0-9]{1,16}")
+_NAME = re.compile(r"[A-Za-z0-9_.@+/=-]{1,128}")
+_MOST_BRACKETS = 200
+
 REMEMBERED = 4
 """How many superseded credentials and how many operations a record remembers."""
+
+
+def is_number(text: str | None) -> bool:
+    """Return whether a stored text is a number as this package writes them; 16 digits are what Lua can count with."""
+    return text is not None and _NUMBER.fullmatch(text) is not None
 
 
 class Access(NamedTuple):
@@ -144,7 +154,7 @@ class TokenRecord(NamedTuple):
             CorruptRecord: It does not say.
         """
         written = (self.ops or "0").split(" ", 1)[0]
-        if not written.isdigit():
+        if not is_number(written):
             raise CorruptRecord(self.id, "the list of operations")
         return int(written)
 
@@ -161,19 +171,29 @@ class TokenRecord(NamedTuple):
         return " ".join((str(now_ms), *[*self.nonces(), *nonces][-most:]))
 
     def spare_tokens(self) -> list[str]:
-        """Return the refresh tokens that are kept aside, oldest first."""
+        """Return the refresh tokens that are kept aside, oldest first.
+
+        Raises:
+            CorruptRecord: It is not a list of texts that can be written.
+        """
         try:
             spares = json.loads(self.spares) if self.spares else []
-        except ValueError:
+            if not isinstance(spares, list):
+                raise TypeError
+            "".join(spares).encode("utf-8", "surrogateescape")
+        except (ValueError, TypeError, RecursionError):
             raise CorruptRecord(self.id, "the list of spare refresh tokens") from None
-        if not isinstance(spares, list) or not all(isinstance(token, str) for token in spares):
-            raise CorruptRecord(self.id, "the list of spare refresh tokens")
         return spares
 
 
 @lru_cache(maxsize=64)  # a plan looks at the same few records again and again; there is no secret in them
 def _unpack_meta(stored: str | None) -> Bookkeeping:
-    meta = json.loads(stored) if stored else {}
+    stored = stored or "{}"
+    if stored.count("[") + stored.count("{") > _MOST_BRACKETS:
+        raise ValueError("nested deep enough to exhaust the stack")
+    meta = json.loads(stored)
     known: dict[str, Any] = {key: int(meta.get(key, 0)) for key in _NUMBERS}
-    known |= {key: tuple(str(item) for item in meta.get(key, ())) for key in _LISTS}
+    known |= {key: tuple(meta.get(key, ())) for key in _LISTS}
+    if not all(_NAME.fullmatch(name) for key in _LISTS for name in known[key]):
+        raise ValueError("neither an id nor a digest")
     return Bookkeeping(**known, unknown={key: value for key, value in meta.items() if key not in known})

@@ -14,14 +14,14 @@ from zoho_token_store.codec import Codec
 from zoho_token_store.commands import CommandBuilder, Commands
 from zoho_token_store.commit import EVENTS_KEPT, Commit
 from zoho_token_store.errors import CorruptRecord, DecryptionFailed, TokenStoreError
-from zoho_token_store.keyspace import Keyspace, pointer, read_user_pointer
+from zoho_token_store.keyspace import Keyspace, is_id, pointer, read_user_pointer
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
 from zoho_token_store.options import USABLE, Options
 from zoho_token_store.question import Answer, Fresh, Leased, Pause, Question, Wait, read_answer
 from zoho_token_store.recent import Recent
 from zoho_token_store.record import SCHEMA, TokenRecord
-from zoho_token_store.script import BOUND, COMMIT, FIND, LOOK, PAGE, READ, REFRESH, RELEASE, RENEW
+from zoho_token_store.script import BOUND, COMMIT, FIND, LOOK, PAGE, READ, REFRESH, RELEASE, RENEW, Script, understood
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.storage import LeaseLost, Repository, read_page
 from zoho_token_store.terms import REMEMBERED_MS, terms_of
@@ -93,24 +93,35 @@ class RedisRepository(Repository):
         keys = self.keys.found_by(record_id, lease, question.tombstone)
         if pointers:
             keys += [self.keys.key(name) for name in pointers]
-        seen, part = self._seen.get(record_id) or (None, "")
-        rev = seen.rev if seen else ""
+        seen = self._seen.get(record_id)
+        rev = seen[0].rev if seen else ""
         limits = (margin.pack(), _USABLE_MS, SCHEMA)
         client = self._codec.client_terms(client_id)
         request = (*limits, rev, *client, owner, nonce, "lease" if claims else "", self._terms, *values)
         reply = self._link.run(FIND, keys, request)
+        return understood(FIND, self._answer, question, seen, reply)
+
+    def _answer(self, question: Question, seen: tuple[TokenRecord, str] | None, reply: list[Any]) -> Answer:
+        """Return the answer that a reply means, given the record and access part that were seen before."""
         self.server_clock.seen(reply[1])
+        record_id = question.record_id
         if seen and reply[0] == "SAME":
+            record, part = seen
             if reply[2] != part:  # a packed access part says all that there is, so it need not be read again
-                seen = self._codec.with_access(seen, reply[2])
-                self._seen.put(record_id, (seen, reply[2]))
-                self.seal_on_sight(seen)
-            return Fresh(seen)
-        answer = read_answer(record_id, reply, self._codec.read)
+                record = self._codec.with_access(record, reply[2])
+                self._seen.put(record_id, (record, reply[2]))
+                self.seal_on_sight(record)
+            return Fresh(record)
+        try:
+            answer = read_answer(record_id, reply, self._codec.read)
+            if isinstance(answer, (Fresh, Leased)) and answer.record:
+                self.seal_on_sight(answer.record)
+        except TokenStoreError:
+            if reply[0] == "LEASED":  # others may be able to read the record
+                self.decline(Lease(question.lease, question.owner, int(reply[2])))
+            raise
         if isinstance(answer, Fresh):
             self._seen.put(record_id, (answer.record, reply[2]))
-        if isinstance(answer, (Fresh, Leased)) and answer.record:
-            self.seal_on_sight(answer.record)
         return answer
 
     def ping(self) -> None:
@@ -134,7 +145,9 @@ class RedisRepository(Repository):
             DecryptionFailed: A record cannot be opened.
         """
         values, records = self._read([self.keys.key(name) for name in strings], ids)
-        found = {record_id: self._codec.read(record_id, *stored) for record_id, stored in records.items()}
+        found = {
+            record_id: understood(READ, self._codec.read, record_id, *stored) for record_id, stored in records.items()
+        }
         snapshot.load(dict(zip(strings, values, strict=True)), {record_id: found.get(record_id) for record_id in ids})
 
     def _read(self, strings: Sequence[str], ids: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -142,8 +155,14 @@ class RedisRepository(Repository):
         keys = [*strings]
         for record_id in ids:
             keys += (self.keys.token(record_id), self.keys.access(record_id))
-        now_ms, values, records = self._link.run(READ, keys, (len(strings),))
+        reply = self._link.run(READ, keys, (len(strings),))
+        return understood(READ, self._parts, len(strings), ids, reply)
+
+    def _parts(self, strings: int, ids: Sequence[str], reply: list[Any]) -> tuple[list[str], dict[str, Any]]:
+        now_ms, values, records = reply
         self.server_clock.seen(now_ms)
+        if len(values) != strings or not all(isinstance(value, str) for value in values):
+            raise ValueError
         return values, {record_id: stored for record_id, stored in zip(ids, records, strict=True) if stored}
 
     def pages(
@@ -151,18 +170,32 @@ class RedisRepository(Repository):
     ) -> Iterator[list[TokenRecord]]:
         """See :class:`Repository`; two round trips a page. Ids whose record has ended by itself are forgotten."""
         for ids in self.ids(size):
-            stored = self._read((), ids)[1]
-            yield read_page([partial(self._codec.read, each, *parts) for each, parts in stored.items()], on_unreadable)
+            stored = self._read((), [each for each in ids if is_id(each)])[1]
+            readers = [partial(understood, READ, self._codec.read, each, *parts) for each, parts in stored.items()]
+            yield read_page(readers, on_unreadable)
 
     def ids(self, size: int) -> Iterator[list[str]]:
         """Yield the id of every record, in order, ``size`` at a time.
 
-        Those that have ended by themselves are left out, and forgotten.
+        Those that have ended by themselves are left out, and forgotten. What somebody else has put there may be no id.
+
+        Raises:
+            CorruptRecord: They are in no order.
         """
-        after = "-"
-        while ids := self._link.run(PAGE, [self.keys.ids, self.keys.expiring], [after, size]):
+        after = ""
+        while ids := self._ids(after, size):
             yield ids
-            after = f"({ids[-1]}"
+            after = ids[-1]
+
+    def _ids(self, after: str, size: int) -> list[str]:
+        begin = f"({after}" if after else "-"
+        ids: list[str] = self._link.run(PAGE, [self.keys.ids, self.keys.expiring], [begin, size])
+        known = [after] if after else []
+        order = understood(PAGE, lambda: [each.encode("utf-8", "surrogateescape") for each in (*known, *ids)])
+        # In any other order, which scores would give it, a listing might never end.
+        if order != sorted({*order}):
+            raise CorruptRecord(None, "the list of records")
+        return ids
 
     def readable(self, ids: Sequence[str]) -> tuple[dict[str, TokenRecord], set[str]]:
         """Return those of some records that can be read, and the ids of those that are there and cannot."""
@@ -254,9 +287,7 @@ class RedisRepository(Repository):
         Returns:
             Whether they were run.
         """
-        reply = self._link.run(COMMIT, commands.keys, commands.args)
-        self.server_clock.seen(reply[1])
-        return bool(reply[0] == "OK")
+        return self._is_written(COMMIT, commands.keys, commands.args)
 
     def refresh(self, change: Change) -> bool:
         """Write the save of an ordinary refresh if the record is still the one that was handed out. One round trip.
@@ -276,9 +307,7 @@ class RedisRepository(Repository):
         record = (before.rev, after.rev, after.fence, after.ops or "", access, ends_ms, after.id)
         owner = (lease.owner, lease.fence) if lease else ("", 0)
         told = (change.event, EVENTS_KEPT, self._author())
-        reply = self._link.run(REFRESH, (*own, *pointers), (*record, *owner, *told))
-        self.server_clock.seen(reply[1])
-        return bool(reply[0] == "OK")
+        return self._is_written(REFRESH, (*own, *pointers), (*record, *owner, *told))
 
     def release(self, leases: Iterable[Lease], pause: Pause | None = None) -> None:
         """Give leases back that have not led to a save.
@@ -299,7 +328,7 @@ class RedisRepository(Repository):
 
     def renew(self, lease: Lease) -> bool:
         """Make a lease last its full time from now on; return whether it is still the caller's."""
-        return self._renew(lease, lease.name, 0) != "LOST"
+        return bool(self._renew(lease, lease.name, 0)[0] != "LOST")
 
     def take_call(self, lease: Lease, credential: str) -> int | None:
         """Take a call to Zoho from the fleet's budget, under a lease, which is renewed.
@@ -315,16 +344,23 @@ class RedisRepository(Repository):
             LeaseLost: The lease has ended, or passed to another.
         """
         reply = self._renew(lease, credential, self._budget[0])
-        if reply == "LOST":
+        if reply[0] == "LOST":
             raise LeaseLost
-        return None if reply == "HELD" else int(reply)
+        return understood(RENEW, lambda: int(reply[2])) if reply[0] == "SPENT" else None
 
-    def _renew(self, lease: Lease, credential: str, most_calls: int) -> str:
+    def _renew(self, lease: Lease, credential: str, most_calls: int) -> list[Any]:
         keys = (self.keys.lease(lease.name), self.keys.calls(credential))
         terms = (self._lease_ms, REMEMBERED_MS, most_calls, self._budget[1])
-        reply = self._link.run(RENEW, keys, (lease.owner, lease.fence, *terms))
-        self.server_clock.seen(reply[1])
-        return str(reply[2] if reply[0] == "SPENT" else reply[0])
+        return self._run(RENEW, keys, (lease.owner, lease.fence, *terms))
+
+    def _is_written(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> bool:
+        return bool(self._run(script, keys, args)[0] == "OK")
+
+    def _run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> list[Any]:
+        """Run a script whose reply begins with a word and Redis's time, ms."""
+        reply: list[Any] = self._link.run(script, keys, args)
+        understood(script, lambda: self.server_clock.seen(reply[1]))
+        return reply
 
     def wait(self, lease: str, answer: Wait, at_most: float) -> None:
         """Block until a lease ends, its time has passed or a while has."""

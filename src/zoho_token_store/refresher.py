@@ -23,7 +23,7 @@ from zoho_token_store.lease import HeldLeases, Lease
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import USABLE, Options
 from zoho_token_store.plan import plan_appeal, plan_rejection
-from zoho_token_store.question import FAILED, THROTTLED, UNTRIED, Pause
+from zoho_token_store.question import FAILED, THROTTLED, Pause
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.renewal import Renewals
 from zoho_token_store.saver import Save, Saver
@@ -161,7 +161,8 @@ class Refresher:
 
     def decline(self, lease: Lease) -> None:
         """Give back a lease that cannot be used here, such as that of a process which does not know where to ask."""
-        self._give_back(lease, Pause(None, UNTRIED))
+        self._held.remove(lease)
+        self._repository.decline(lease)
 
     def reset_after_fork(self) -> None:
         """Leave renewals to the parent."""
@@ -321,12 +322,16 @@ class Refresher:
 
     def _pause_s(self, attempts: int) -> float:
         """Return how long the fleet pauses after so many failures in a row, seconds; drawn by one for all."""
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempts - 1))
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * _growth(attempts))
         return pause * random.uniform(1, 1.25)  # noqa: S311 - spreads load, guards nothing
 
     def _throttled_s(self, attempts: int) -> float:
         """Return how long the fleet leaves Zoho alone that has said so: up to a window, by which it counts."""
-        return min(self._options.refresh_window, self._options.refresh_window / 10 * 2.0 ** (attempts - 1))
+        return min(self._options.refresh_window, self._options.refresh_window / 10 * _growth(attempts))
+
+
+def _growth(attempts: int) -> float:
+    return 2.0 ** min(attempts - 1, 10)
 
 
 def _digest(site: Site) -> str:

@@ -63,6 +63,9 @@ class Renewals:
         except TokenStoreError as error:
             log.warning("the lease on %s could not be renewed: %s", lease.name, error)
             return
+        except Exception:
+            log.exception("the thread that renews leases goes on after an error")
+            return
         if not held and lease in self._leases:
             self._leases.pop(lease, None)
             log.warning("the lease on %s was lost while its refresh went on", lease.name)

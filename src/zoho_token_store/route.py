@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import redis
 from redis import exceptions
 
 from zoho_token_store.dialer import Address, Dialer
-from zoho_token_store.directory import Directory
+from zoho_token_store.directory import Directory, Found
 from zoho_token_store.refusal import refusal
 
 SHARES = 3
@@ -174,7 +175,7 @@ class SoughtRoute:
                 break
             self._ring.rotate(-1)
             try:
-                found = self._directory.read(self._ask(node, min(share, left)), node)
+                found = self._read(self._ask(node, min(share, left)), node)
             except (redis.RedisError, OSError) as error:
                 # What one refuses says more than that another is silent.
                 if not refusal(failure):
@@ -183,6 +184,12 @@ class SoughtRoute:
             self._remember(found.others)
             return found.place
         raise failure
+
+    def _read(self, reply: Any, node: Address) -> Found:
+        try:
+            return self._directory.read(reply, node)
+        except (TypeError, ValueError, LookupError) as error:
+            raise exceptions.InvalidResponse(type(error).__name__) from None
 
     def _ask(self, node: Address, timeout: float) -> Any:
         connection = self._asking.dial(timeout, node)
@@ -220,9 +227,9 @@ def redirection(error: Exception) -> tuple[str, tuple[str, int]]:
     redis-py makes errors of a class of their own out of these, in newer releases in any connection.
     """
     kind, _, rest = _words(error).partition(" ")
-    if kind not in ("MOVED", "ASK"):
-        return "", ("", 0)
     host, _, port = rest.split(" ")[-1].rpartition(":")
+    if kind not in ("MOVED", "ASK") or re.fullmatch("[0-9]{1,5}", port) is None:
+        return "", ("", 0)
     return kind, (host, int(port))
 
 

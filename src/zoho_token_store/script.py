@@ -1,10 +1,15 @@
-"""The Lua scripts, read once from the package."""
+"""The Lua scripts, read once from the package, and what becomes of replies that they cannot have given."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha1
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from zoho_token_store.errors import StoreUnavailable
+
+T = TypeVar("T")
 
 
 class Script(NamedTuple):
@@ -19,6 +24,25 @@ class Script(NamedTuple):
     name: str
     text: str
     sha: str
+
+
+def understood(script: Script, read: Callable[..., T], *reply: Any) -> T:
+    """Return what a script's reply means.
+
+    Args:
+        script: The script.
+        read: Reads the reply.
+        reply: Its arguments.
+
+    Raises:
+        StoreUnavailable: It is no reply of that script: something else answers in Redis's place.
+    """
+    try:
+        return read(*reply)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        # What it says may be a secret that stands in the wrong place.
+        kind = type(error).__name__
+        raise StoreUnavailable(f"Redis's reply to {script.name} makes no sense ({kind})", passing=False) from None
 
 
 def _load(name: str) -> Script:

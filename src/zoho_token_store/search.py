@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from zoho_token_store.keyspace import read_user_pointer
 from zoho_token_store.match import TokenData, resolve, selectors
+from zoho_token_store.provenance import Trail
 from zoho_token_store.record import TokenRecord
 
 
@@ -49,11 +50,12 @@ class Search:
 
         Raises:
             AmbiguousToken: See :func:`resolve`.
+            CorruptRecord: Its redirects do not end.
         """
         match = resolve(self._data, self._wanted, self._pointers(), self._ended, self._foreign)
         if match.claim:
             return Subject(match.claim, True)
-        return Subject(self._heirs.get(match.record_id, match.record_id), False) if match.record_id else None
+        return Subject(self._end(match.record_id), False) if match.record_id else None
 
     def namesakes(self) -> set[str]:
         """Return the ids to which the user name leads and that are not known to have ended."""
@@ -65,15 +67,25 @@ class Search:
 
     def ended(self, *ids: str) -> None:
         """Take note of records that are there no more, or cannot be used: as if no pointer led to them."""
-        self._ended.update(ids)
+        self._ended.update(self._leading_to(ids))
 
     def foreign(self, record_id: str) -> None:
         """Take note of a record that belongs to another client."""
-        self._foreign.add(record_id)
+        self._foreign.update(self._leading_to([record_id]))
 
     def merged(self, record_id: str, heir: str) -> None:
         """Take note of a record that was merged into another."""
         self._heirs[record_id] = heir
+
+    def _end(self, record_id: str) -> str:
+        """Return what an id leads to, as far as is known."""
+        trail = Trail(record_id)
+        while trail.end in self._heirs:
+            trail.follow(self._heirs[trail.end])
+        return trail.end
+
+    def _leading_to(self, ids: Collection[str]) -> set[str]:
+        return {*ids, *(record_id for record_id in self._heirs if self._end(record_id) in ids)}
 
     def _pointers(self) -> dict[str, str]:
         return dict(zip(self.names, self.values, strict=True))

@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from zoho_token_store.change import Change, user_entry
 from zoho_token_store.clock import ServerClock
 from zoho_token_store.commit import Commit, CommitBuilder
 from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable, TokenStoreError
-from zoho_token_store.keyspace import tombstone
+from zoho_token_store.keyspace import read_redirect, tombstone
 from zoho_token_store.lease import Lease
 from zoho_token_store.options import Options
-from zoho_token_store.provenance import check_asked
-from zoho_token_store.question import Answer, Pause, Question, Wait
+from zoho_token_store.provenance import Trail, check_asked
+from zoho_token_store.question import UNTRIED, Answer, Pause, Question, Wait
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.snapshot import Snapshot
 
@@ -146,22 +147,27 @@ class Repository(Protocol):
         """Return a record, or the one that it was merged into, if it is there and can still be used.
 
         Raises:
-            CorruptRecord: It was led to another record that knows nothing of it.
+            CorruptRecord: It was led astray.
         """
-        asked = record_id
+        trail = Trail(record_id)
         while True:
-            buried = tombstone(record_id)
+            buried = tombstone(trail.end)
             snapshot = Snapshot()
-            self.load(snapshot, [buried], [record_id])
-            record = snapshot.record(record_id)
+            self.load(snapshot, [buried], [trail.end])
+            record = snapshot.record(trail.end)
             if record is not None:
-                check_asked(record, asked)
+                check_asked(record, record_id)
                 self.seal_on_sight(record)
                 return record if usable(record) else None
-            heir = snapshot.string(buried)
-            if not heir.startswith("merged "):
+            heir = read_redirect(snapshot.string(buried))
+            if heir is None:
                 return None
-            record_id = heir.removeprefix("merged ")
+            trail.follow(heir)
+
+    def decline(self, lease: Lease) -> None:
+        """Give back a lease that cannot be used here, as if it had not been taken; else it runs out."""
+        with suppress(StoreUnavailable):
+            self.release([lease], Pause(None, UNTRIED))
 
     def rewrite(self, record: TokenRecord) -> bool:
         """Write a record, and all that leads to it, as they are written now: sealed, and under every pointer key.

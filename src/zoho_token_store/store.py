@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from zoho_token_store.clock import SystemClock
-from zoho_token_store.errors import ConfigurationError, RefreshRejected, StoreUnavailable
+from zoho_token_store.errors import ConfigurationError, RefreshRejected, StoreUnavailable, TokenStoreError
 from zoho_token_store.finder import Found
 from zoho_token_store.keyspace import check_id
 from zoho_token_store.lease import Lease
@@ -217,11 +217,18 @@ class CoordinatedTokenStore(TokenStore):
         return list(self.iter_tokens())
 
     def delete_tokens(self) -> None:
-        """Delete every token of the namespace, in bounded steps."""
+        """Delete every token of the namespace, in bounded steps.
+
+        Raises:
+            CorruptRecord, DecryptionFailed: The first of those that cannot be read; all others were deleted.
+        """
         self._settle()  # else a login that is kept here would come after it
-        for page in self._repository.pages(500):
+        unreadable: list[TokenStoreError] = []
+        for page in self._repository.pages(500, unreadable.append):
             for record in page:
                 self.delete_token(record.id)
+        if unreadable:
+            raise unreadable[0]
 
     # What the SDK does not ask for.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from zoho_token_store.keyspace import read_redirect
 from zoho_token_store.options import USABLE
 from zoho_token_store.question import Question
 from zoho_token_store.record import SCHEMA
@@ -95,8 +96,9 @@ def judge(head: Head | None, tombstone: str, question: Question, now_ms: int) ->
 
 
 def _judge_absence(tombstone: str, question: Question) -> Verdict | Due:
-    if tombstone.startswith("merged "):
-        return Verdict("REDIRECT", (tombstone.removeprefix("merged "),))
+    heir = read_redirect(tombstone)
+    if heir is not None:
+        return Verdict("REDIRECT", (heir,))
     if tombstone:
         return Verdict("GONE")
     return Due(False, 0) if question.claims else Verdict("MISSING")

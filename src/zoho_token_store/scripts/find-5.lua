@@ -65,6 +65,15 @@ local function contradicts(client, digest)
   return stored and asked ~= '' and stored ~= asked
 end
 
+-- Whoever can write here can write anything: tonumber alone would take "nan", and a number that cannot be counted on.
+local function is_number(text)
+  return text and #text <= 16 and string.match(text, '^%d+$')
+end
+
+local function number(text)
+  return is_number(text) and tonumber(text) or 0
+end
+
 local part = redis.call('GET', access)
 local left = 0          -- ms that the access token may still be used
 local fresh = false
@@ -89,11 +98,10 @@ local record = redis.call('HMGET', token, 'user_name', 'client_id', 'client_secr
   'redirect_url', 'api_domain', 'spares', 'schema', 'rev', 'fence', 'ops', 'meta', 'rejected', 'refresh_token+', 'grant_token+',
   'client')
 if record[10] then
-  local schema = tonumber(record[9])
-  if not schema or not tonumber(record[11]) then
+  if not is_number(record[9]) or not is_number(record[11]) then
     return {'CORRUPT', now}
   end
-  if schema > tonumber(ARGV[3]) then
+  if tonumber(record[9]) > tonumber(ARGV[3]) then
     return {'SCHEMA', now, record[9]}
   end
   -- Compared before a lease is given: a caller that shows another client must not hold up this one.
@@ -137,8 +145,7 @@ local function text(number)
 end
 
 local held = redis.call('HMGET', lease, 'owner', 'nonce', 'fence', 'until_ms', 'attempts', 'retry_ms', 'reason')
-local fence = tonumber(held[3]) or 0
-local until_ms, attempts, retry_ms = tonumber(held[4]) or 0, tonumber(held[5]) or 0, tonumber(held[6]) or 0
+local fence, until_ms, attempts, retry_ms = number(held[3]), number(held[4]), number(held[5]), number(held[6])
 if until_ms > now then
   if held[1] ~= owner then
     if usable then
@@ -172,7 +179,7 @@ end
 
 attempts = attempts + 1
 -- In microseconds: a lease and a deletion in one millisecond must still be told apart.
-fence = math.max(fence + 1, (tonumber(record[11]) or 0) + 1, now_us)
+fence = math.max(fence + 1, number(record[11]) + 1, now_us)
 until_ms = now + lease_ms
 local keep_ms = lease_ms + longest_pause_ms
 redis.call('DEL', lease)

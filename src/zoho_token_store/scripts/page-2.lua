@@ -14,7 +14,8 @@ Reply
 ]]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[2])
+-- A thousand at a time: as arguments of one command they have to fit on Lua's stack.
+local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, 1000)
 if #ended > 0 then
   redis.call('ZREM', KEYS[1], unpack(ended))
   redis.call('ZREM', KEYS[2], unpack(ended))

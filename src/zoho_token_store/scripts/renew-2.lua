@@ -35,7 +35,7 @@ if most == 0 then
 end
 local recent = {}
 for ms in string.gmatch(redis.call('GET', calls) or '', '%d+') do
-  if tonumber(ms) > now - window_ms then
+  if math.abs(now - ms) < window_ms then
     recent[#recent + 1] = ms
   end
 end
