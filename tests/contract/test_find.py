@@ -224,3 +224,10 @@ def test_an_unknown_id_is_an_error(store: RedisTokenStore) -> None:
     with pytest.raises(TokenNotFound) as caught:
         store.find_token_by_id("never-seen")
     assert caught.value.record_id == "never-seen"
+
+
+def test_an_access_token_that_is_about_to_end(store: RedisTokenStore, other: RedisTokenStore) -> None:
+    """A caller that knows a record by nothing else is elected to refresh it, and gets what that takes."""
+    store.save_token(make_token("ada", refresh="rt", access="ending", left=5))
+    found = other.find_token(by_access("ending"))
+    assert (found.get_access_token(), found.get_refresh_token(), user_of(found)) == (None, "rt", "ada")
