@@ -27,7 +27,7 @@ def spend(calls: Sequence[int], most: int, window_ms: int, now_ms: int) -> Spend
         window_ms: Its length.
         now_ms: The store's time, ms.
     """
-    recent = [made_ms for made_ms in calls if made_ms > now_ms - window_ms]
+    recent = [made_ms for made_ms in calls if abs(now_ms - made_ms) < window_ms]
     if len(recent) >= most:
         return Spending(recent, recent[len(recent) - most] + window_ms)
     return Spending([*recent, now_ms], None)

@@ -13,7 +13,7 @@ from zoho_token_store.clock import ServerClock, SystemClock
 from zoho_token_store.codec import Codec
 from zoho_token_store.commands import CommandBuilder, Commands
 from zoho_token_store.commit import EVENTS_KEPT, Commit
-from zoho_token_store.errors import CorruptRecord, DecryptionFailed, TokenStoreError
+from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable, TokenStoreError
 from zoho_token_store.keyspace import Keyspace, is_id, pointer, read_user_pointer
 from zoho_token_store.lease import Lease
 from zoho_token_store.link import RedisLink
@@ -254,7 +254,10 @@ class RedisRepository(Repository):
 
     def count(self) -> int:
         """Return about how many records there are: those that have ended by themselves may be among them."""
-        return int(self._link.ask("ZCARD", self.keys.ids))
+        number = self._link.ask("ZCARD", self.keys.ids)
+        if not isinstance(number, int):
+            raise StoreUnavailable("Redis's reply to ZCARD makes no sense", passing=False)
+        return number
 
     def in_place(self, records: Iterable[TokenRecord]) -> set[str]:
         """Return the ids of those records that lie as they are written now, their pointers too. One round trip."""
