@@ -243,7 +243,7 @@ def test_keys_that_are_not_there(sound: Patient) -> None:
     assert sound.found() == {}
 
 
-@pytest.mark.parametrize("given", ["", "plain", f"{POINTER_KEY},plain"])
+@pytest.mark.parametrize("given", ["", "plain", f"{POINTER_KEY},plain"], ids=["none", "plain", "plain beside a key"])
 def test_pointers_without_a_key(sound: Patient, given: str) -> None:
     """Also beside others: whoever can list keys needs only one of them."""
     sound.variables["ZOHO_TOKEN_STORE_POINTER_KEYS"] = given

@@ -26,6 +26,7 @@ from zoho_token_store.keyring import new_key, read_key
 from zoho_token_store.keyspace import Keyspace, pointer
 
 OLD, NEW = new_key(), new_key()
+NAMES = {"plain": "plain", OLD: "old", NEW: "new"}
 POINTER_STEPS = [["plain"], ["plain", OLD], [OLD, "plain"], [OLD], [OLD, NEW], [NEW, OLD], [NEW]]
 """From digests without a key to one key and on to the next; two neighbours may run side by side."""
 NEIGHBOURS = [*pairwise(POINTER_STEPS), *pairwise(POINTER_STEPS[::-1])]
@@ -264,7 +265,7 @@ class TestPointerKeys:
         assert not pointers & plain
         assert {len(key) for key in pointers} == {len(key) for key in plain}
 
-    @pytest.mark.parametrize(("one", "other"), NEIGHBOURS, ids=lambda keys: "+".join(key[:5] for key in keys))
+    @pytest.mark.parametrize(("one", "other"), NEIGHBOURS, ids=lambda keys: "+".join(map(NAMES.get, keys)))
     def test_two_steps_side_by_side_find_what_either_writes(self, make: Make, one: list[str], other: list[str]) -> None:
         """Made, renamed, refreshed, merged or deleted by one, it is so for the other, by every selector."""
         first, second = make(pointer_keys=one), make(pointer_keys=other)
@@ -288,7 +289,7 @@ class TestPointerKeys:
         with pytest.raises(TokenDeleted):
             first.find_token(make_token(grant="gt0"))
 
-    @pytest.mark.parametrize(("one", "other"), NEIGHBOURS, ids=lambda keys: "+".join(key[:5] for key in keys))
+    @pytest.mark.parametrize(("one", "other"), NEIGHBOURS, ids=lambda keys: "+".join(map(NAMES.get, keys)))
     def test_no_two_workers_are_elected_for_one_code(self, make: Make, one: list[str], other: list[str]) -> None:
         """Whatever keys they have, the second waits for the first, and finds what it has saved."""
         first = make(pointer_keys=one)
