@@ -29,7 +29,7 @@ FUZZ_SECONDS := 120
 .PHONY: help test matrix lint format demo bench stores soak fuzz topologies sdk-matrix clean python
 
 help:
-	@echo 'make test        every test, with each server found and each SDK'
+	@echo 'make test        every test, with the oldest and newest server found and each SDK'
 	@echo 'make lint        style, types, import layers'
 	@echo 'make format      let ruff format and fix'
 	@echo 'make demo        the fleet, live; ARGS="--workers 32" are handed on'
@@ -37,7 +37,7 @@ help:
 	@echo 'make stores      the table in docs/stores.md: which rule each store breaks'
 	@echo 'make soak        the long tests'
 	@echo 'make fuzz        what might come from Redis, guided by coverage; FUZZ_SECONDS=600 for each test'
-	@echo 'make matrix      every test by both versions of the Redis protocol'
+	@echo 'make matrix      every test, on each server found by both versions of the Redis protocol'
 	@echo 'make topologies  everything that can run on a Sentinel set and on a cluster'
 	@echo 'make sdk-matrix  the SDK tests with SDK 5, 6, 7 and 8'
 	@echo 'make clean       remove environments and caches'

@@ -32,22 +32,22 @@ NO_TLS = (
 )
 
 MATRIX = "ZOHO_TOKEN_STORE_TEST_MATRIX"
-"""Set by ``make matrix``: each server speaks both versions of the protocol; otherwise they take turns."""
+"""Set by ``make matrix``: each server found, by both versions of the protocol; else the oldest and the newest, by one."""
 
 Place = tuple[str, Protocol]
 
 
-def _places(*names: str) -> list[Place]:
-    """Return what tests run on: servers, and by which version of the protocol."""
+def _places(names: list[str]) -> list[Place]:
+    """Return what tests run on: servers, oldest first, and by which version of the protocol."""
     protocols: tuple[Protocol, ...] = (2, 3)
     if os.environ.get(MATRIX):
         return [(name, protocol) for name in names for protocol in protocols]
-    return [(name, protocols[turn % 2]) for turn, name in enumerate(names)]
+    return list(zip(dict.fromkeys((*names[:1], *names[-1:])), protocols, strict=False))
 
 
-REAL = _places(*find_binaries())
+REAL = _places([binary.name for binary in sorted(find_binaries().values(), key=lambda binary: binary.version)])
 LIMITED: list[Place] = [(newest_binary().name + WITH_ACL, 3)] if REAL else []
-ALL = _places("fakeredis") + REAL
+ALL = _places(["fakeredis"]) + REAL
 # One protocol each, which is what they differ in least.
 TOPOLOGIES: list[Place] = [("sentinel", 2), ("cluster", 3)]
 
