@@ -24,6 +24,9 @@ LONGEST = 128
 BATCH = 1000
 """Most events read at a time. Fewer than are kept: an answer that is not full has left out none by trimming."""
 
+DELETIONS = ("deleted", "revoked")
+"""Names of events after which a record is no more."""
+
 LAST = (1 << 64) - 1
 """The greatest number that an id may have behind its milliseconds."""
 

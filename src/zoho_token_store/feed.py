@@ -25,7 +25,7 @@ from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.continuity import START, Parting, Server, ended, is_witness, number, refused
 from zoho_token_store.errors import StoreClosed, StoreUnavailable
-from zoho_token_store.events import BATCH, EventStream
+from zoho_token_store.events import BATCH, DELETIONS, EventStream
 from zoho_token_store.link import BLOCK_MS, RedisLink, passing, read_info
 from zoho_token_store.near import Near
 from zoho_token_store.record import is_number
@@ -212,7 +212,10 @@ class EventFeed(Generic[V]):
         for event in events:
             if event.names_changed:
                 self._near.drop_selectors()
-            self._near.drop(event.record_id)
+            if event.name in DELETIONS:
+                self._near.end(event.record_id)
+            else:
+                self._near.drop(event.record_id)
             self._position = event.id
         return len(events)
 

@@ -33,6 +33,7 @@ class Wish:
             place; it stays known as superseded, for workers that were booted with it.
         fence: Of the lease; without one 0 until the first attempt, which draws one that stays: a repeat after a lost
             reply must not pass for a newer save.
+        kept_us: When it began to be kept since it could not be stored, microseconds by Redis's clock; 0 for never.
         touched: Ids of the records that an attempt may have written.
         stored_as: The id of the record in which an earlier attempt was found to be stored.
         intended: The fields that the caller means to write: those that differ from what it was given.
@@ -46,6 +47,7 @@ class Wish:
     lease: Lease | None = None
     spent: str | None = None
     fence: int = 0
+    kept_us: int = 0
     touched: set[str] = field(default_factory=set)
     stored_as: str = ""
     intended: dict[str, str] = field(init=False)

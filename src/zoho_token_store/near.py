@@ -13,8 +13,12 @@ from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
 from zoho_token_store.clock import SystemClock
+from zoho_token_store.recent import Recent
 
 V = TypeVar("V")
+
+ENDED = 4096
+"""How many deleted records a process remembers."""
 
 SILENCE = 3.0
 """Longest time that this process may have heard nothing of Redis and still count as connected, seconds.
@@ -56,6 +60,7 @@ class Near(Generic[V]):
         self._lock = threading.RLock()  # a store that the garbage collector finds in the middle of this is closed here
         self._entries: dict[Hashable, _Entry] = {}
         self._keys: dict[str, set[Hashable]] = {}  # record id -> every key that leads to it
+        self._ended: Recent[str, bool] = Recent(ENDED)
         self._sequence = 0
         self.is_connected = False
         self._heard = -inf
@@ -140,6 +145,8 @@ class Near(Generic[V]):
             value: What to hold.
             usable_for: How long it may be served during an outage, seconds.
         """
+        if self._ended.get(record_id):
+            return
         entry = _Entry(value, -inf, self._now() + usable_for, record_id)
         with self._lock:
             self._sequence += 1
@@ -155,6 +162,11 @@ class Near(Generic[V]):
             self._sequence += 1
             for key in list(self._keys.get(record_id, ())):
                 self._remove(key)
+
+    def end(self, record_id: str) -> None:
+        """Forget a record that was deleted; what this process may still bring of it is not held."""
+        self._ended.put(record_id, True)
+        self.drop(record_id)
 
     def drop_selectors(self) -> None:
         """Forget where selectors lead: a new record may change what a user name means."""

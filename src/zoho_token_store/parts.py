@@ -101,6 +101,7 @@ class Parts:
         return shortcut
 
     def _hold(self, save: Save) -> None:
+        save.wish.kept_us = self.repository.server_clock.now_ms() * 1000
         if self.shortcut:
             self.shortcut.hold(save.wish)
 

@@ -314,7 +314,10 @@ def _check_schema(record: TokenRecord) -> None:
 
 
 def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) -> None:
-    """Refuse a save whose credential or user was deleted after its lease was given: the deletion is the later word."""
+    """Refuse a save whose credential or user was deleted since: the deletion is the later word.
+
+    Since its lease was given, or since it has been kept, if it has no lease.
+    """
     offered = wish.intended
     names = [
         pointer(kind, offered[field])
@@ -329,7 +332,8 @@ def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) ->
     for name in dict.fromkeys(names):
         # Read without a lease too: a request that was held up on the way must not be written after a deletion.
         deleted = read_deletion(snapshot.string(tombstone(name)))
-        if wish.lease and deleted is not None and deleted >= wish.lease.fence:
+        since = wish.lease.fence if wish.lease else wish.kept_us
+        if since and deleted is not None and deleted >= since:
             raise TokenDeleted(None)
 
 

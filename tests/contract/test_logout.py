@@ -403,6 +403,28 @@ class TestNoSaveRevivesIt:
         ada.check_gone(keeper)
         assert len(keeper._kept) == 0
 
+    @pytest.mark.parametrize("login", [{"refresh": "rt"}, {"refresh": "rt-new"}], ids=["same", "new"])
+    def test_of_a_login_that_another_process_has_kept(
+        self,
+        ada: Ada,
+        ends: Ends,
+        store: RedisTokenStore,
+        other: RedisTokenStore,
+        monkeypatch: pytest.MonkeyPatch,
+        login: dict[str, str],
+    ) -> None:
+        """It was made before the logout, without a lease, and reaches Redis after it; a login after that is taken."""
+        again = make_token("ada", **login, access="at-kept")
+        with away(other, monkeypatch):
+            with pytest.raises(StoreUnavailable):
+                other.save_token(again)
+            ends(store)
+        ada.check_gone(other, store)
+        assert other.stats()["saves_dropped"] == 1
+        again.set_id(None)
+        other.save_token(again)
+        assert store.find_token(by_user("ada")).get_access_token() == "at-kept"
+
     def test_of_a_login_that_the_same_process_has_kept(
         self, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -235,6 +235,14 @@ class TestDropping:
         near.drop("unknown")
         assert len(near) == 2
 
+    def test_a_deleted_record_is_not_held(self, near: Near[str]) -> None:
+        """What this process could not store of it is not handed out in an outage that begins after the deletion."""
+        near.end("ada")
+        near.hold("ada", "kept", 60)
+        near.hold("grace", "kept", 60)
+        near.lost()
+        assert (near.find("ada"), near.find("grace")) == (None, "kept")
+
     def test_a_selector_that_leads_elsewhere_by_now(self, near: Near[str]) -> None:
         """It goes with the record that it leads to, not with the one that it led to."""
         put(near, USER, "7", "old")
