@@ -190,8 +190,7 @@ class RedisRepository(Repository):
     def _ids(self, after: str, size: int) -> list[str]:
         begin = f"({after}" if after else "-"
         ids: list[str] = self._link.run(PAGE, [self.keys.ids, self.keys.expiring], [begin, size])
-        known = [after] if after else []
-        order = understood(PAGE, lambda: [each.encode("utf-8", "surrogateescape") for each in (*known, *ids)])
+        order = understood(PAGE, _in_bytes, [after] if after else [], ids)
         # In any other order, which scores would give it, a listing might never end.
         if order != sorted({*order}):
             raise CorruptRecord(None, "the list of records")
@@ -368,3 +367,8 @@ class RedisRepository(Repository):
     def wait(self, lease: str, answer: Wait, at_most: float) -> None:
         """Block until a lease ends, its time has passed or a while has."""
         self._link.wait(self.keys.wake(lease), answer.wake_id, min(answer.left_ms, int(at_most * 1000)))
+
+
+def _in_bytes(known: list[str], ids: list[str]) -> list[bytes]:
+    """Return ids as Redis orders them."""
+    return [each.encode("utf-8", "surrogateescape") for each in known + ids]
