@@ -32,7 +32,7 @@ NO_TLS = (
 )
 
 MATRIX = "ZOHO_TOKEN_STORE_TEST_MATRIX"
-"""Set by ``make matrix``: each server found, by both versions of the protocol; else the oldest and the newest, by one."""
+"""Set by ``make matrix``: each server by both versions of the protocol; otherwise the oldest and the newest, by one."""
 
 Place = tuple[str, Protocol]
 

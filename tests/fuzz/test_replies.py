@@ -16,6 +16,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis._parsers import _RESP2Parser, _RESP3Parser
 from redis.connection import Connection
 
 from contract.tokens import by_access, by_user, make_token, refreshed
@@ -212,8 +213,13 @@ class Spoken(Connection):
     """A connection on whose other end the answers stand already."""
 
     def __init__(self, answers: bytes, protocol: int) -> None:
+        # redis-py's own parser: that of hiredis has been seen to end the process over such bytes (SECURITY.md).
         super().__init__(
-            socket_timeout=1.0, decode_responses=True, encoding_errors="surrogateescape", protocol=protocol
+            socket_timeout=1.0,
+            decode_responses=True,
+            encoding_errors="surrogateescape",
+            protocol=protocol,
+            parser_class={2: _RESP2Parser, 3: _RESP3Parser}[protocol],
         )
         self._answers = answers
 
