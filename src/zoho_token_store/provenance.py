@@ -70,9 +70,9 @@ def check_found(record: TokenRecord, data: TokenData) -> None:
         CorruptRecord: It has neither the user name nor any of the credentials, or it is another client's.
     """
     check_asked(record, record.id, data.client_id)
-    wanted = selectors(data)
     if data.user_name is not None and record.user_name == data.user_name:
-        return
+        return  # the usual look-up, for which no digest has to be made
+    wanted = selectors(data)
     if wanted.access and record.access and record.access.token == data.access_token:
         return
     if not any(holds(record, name) for name in (wanted.grant, wanted.refresh) if name):
