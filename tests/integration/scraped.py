@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.argv[1] == "gevent":
+if sys.argv[1:2] == ["gevent"]:
     from gevent import monkey
 
     monkey.patch_all()
