@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from zoho_token_store import script
 from zoho_token_store.keyspace import Keyspace
+from zoho_token_store.script import FOR_OPERATORS, FOR_WORKERS, Script
 
 SENT = ("COMMAND|INFO", "EVAL", "EVALSHA", "INFO", "PING", "TIME", "XINFO|STREAM", "XRANGE", "XREAD", "ZCARD")
 """What is sent by itself, outside of scripts."""
@@ -36,7 +36,7 @@ def worker(namespace: str) -> list[str]:
     Args:
         namespace: See :class:`zoho_token_store.keyspace.Keyspace`.
     """
-    return _rules(namespace, _needed(_of_workers()))
+    return _rules(namespace, _needed(FOR_WORKERS))
 
 
 def operator(namespace: str) -> list[str]:
@@ -45,15 +45,10 @@ def operator(namespace: str) -> list[str]:
     Args:
         namespace: See :class:`zoho_token_store.keyspace.Keyspace`.
     """
-    return _rules(namespace, _needed([*_of_workers(), *script.FOR_OPERATORS]) | set(OPERATOR))
+    return _rules(namespace, _needed([*FOR_WORKERS, *FOR_OPERATORS]) | set(OPERATOR))
 
 
-def _of_workers() -> list[script.Script]:
-    scripts = [value for value in vars(script).values() if isinstance(value, script.Script)]
-    return [each for each in scripts if each not in script.FOR_OPERATORS]
-
-
-def _needed(scripts: Iterable[script.Script]) -> set[str]:
+def _needed(scripts: Iterable[Script]) -> set[str]:
     called = (command for each in scripts for command in _CALL.findall(each.text))
     return {*SENT, *GREETING, *PLANNED, *called}
 

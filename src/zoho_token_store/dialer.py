@@ -11,9 +11,11 @@ from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
 from redis.retry import Retry
 
-from zoho_token_store import tls
 from zoho_token_store.credentials import Credentials
 from zoho_token_store.errors import ConfigurationError
+from zoho_token_store.tls import alert as tls_alert
+from zoho_token_store.tls import check as check_tls
+from zoho_token_store.tls import was_cut_off
 
 # Spares each new connection two round trips, in which redis-py would tell the server its name and version.
 _ANONYMOUS: dict[str, None] = (
@@ -74,7 +76,7 @@ class Dialer:
                 "url", f"has an option that redis-py cannot use ({type(error).__name__})"
             ) from None
         if self._encrypted:
-            tls.check(self._settings)
+            check_tls(self._settings)
 
     def explain(self, error: Exception, at_most: float, address: Address | None = None) -> Exception:
         """Return an error that says more, if a server that speaks TLS has hung up on a new connection.
@@ -84,9 +86,9 @@ class Dialer:
             at_most: Seconds left for the operation; the server is asked, which takes a moment.
             address: Where it is; None for the one in the settings.
         """
-        if not self._encrypted or at_most <= 0 or not tls.was_cut_off(error):
+        if not self._encrypted or at_most <= 0 or not was_cut_off(error):
             return error
-        alert = tls.alert(self._settings | (address._asdict() if address else {}), at_most)
+        alert = tls_alert(self._settings | (address._asdict() if address else {}), at_most)
         return redis.ConnectionError(alert) if alert else error
 
     def dial(self, timeout: float, address: Address | None = None) -> Any:

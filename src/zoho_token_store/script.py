@@ -63,5 +63,8 @@ TRY = _load("try-1")
 LOOK = _load("look-2")
 BOUND = _load("bound-0")
 
+FOR_WORKERS = (FIND, READ, PAGE, COMMIT, REFRESH, RELEASE, RENEW, MARK, TRY)
+"""Scripts that a worker may run."""
+
 FOR_OPERATORS = (LOOK, BOUND)
 """Scripts that no worker runs."""

@@ -10,12 +10,12 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.crc import key_slot
 from redis.sentinel import SentinelConnectionPool
 
-from zoho_token_store import tls
 from zoho_token_store.address import Target, read_url
 from zoho_token_store.dialer import Address, Dialer
 from zoho_token_store.directory import ClusterNodes, Sentinels
 from zoho_token_store.errors import ConfigurationError
 from zoho_token_store.route import FixedRoute, Route, SoughtRoute
+from zoho_token_store.tls import verify_by_default
 
 _OF_THE_STORE = ("operation_timeout",)
 _OF_SENTINELS = {"sentinel_username": "username", "sentinel_password": "password"}
@@ -99,7 +99,7 @@ def topology_from_url(url: str) -> tuple[Topology, dict[str, Any]]:
 def _topology(target: Target, settings: dict[str, Any]) -> Topology:
     kind: type[Connection] = SSLConnection if target.tls else Connection
     if target.tls:
-        tls.verify_by_default(settings)
+        verify_by_default(settings)
     if target.kind == "unix":
         return Single(Dialer(UnixDomainSocketConnection, settings | {"path": target.path}))
     if target.kind == "redis":
