@@ -21,6 +21,7 @@ from zoho_token_store.cli.doctor.checks import CHECKS, findings
 from zoho_token_store.cli.doctor.facts import Facts, Keys, Way
 from zoho_token_store.cli.doctor.gather import TRIED, without_credentials
 from zoho_token_store.keyring import new_key
+from zoho_token_store.script import FOR_WORKERS
 
 KEY, OTHER_KEY, POINTER_KEY = new_key(), new_key(), new_key()
 PASSWORD = "pa55word-of-redis"
@@ -288,7 +289,7 @@ def test_what_a_worker_may_not_ask(sound: Patient) -> None:
 
 def test_every_command_of_the_scripts_is_tried() -> None:
     """The table of trials has what scripts run."""
-    scripts = acl._needed(acl._of_workers()) - {*acl.SENT, *acl.GREETING}
+    scripts = acl._needed(FOR_WORKERS) - {*acl.SENT, *acl.GREETING}
     assert TRIED.keys() - {"TIME"} == scripts - {"TIME"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from contract.tokens import HOUR, OTHER_CLIENT, by_access, by_user, epoch_ms, make_token, seconds_left

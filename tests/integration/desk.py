@@ -284,7 +284,8 @@ class Desk:
     def _churn(self, drawn: random.Random, user: str) -> None:
         client = {"client_id": CLIENT_ID, "client_secret": "secret"}
         token = self.store.find_token(make_token(user=user, **client))
-        what = drawn.randrange(6)
+        elected = token is not None and token.get_access_token() is None
+        what = drawn.choice((1, 3, 4)) if elected else drawn.randrange(6)  # others wait for who is elected
         if token is None or what == 0:  # a login; without a name it becomes one record with the user's later
             named = {"user": user} if drawn.randrange(2) else {}
             self.store.save_token(make_token(refresh_token=f"{user}.{drawn.randrange(3)}", **named, **client))
