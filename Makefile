@@ -12,8 +12,9 @@ SDK_EXTRAS = sdk$*,hiredis,test
 DEMO_EXTRAS := sdk8,hiredis,demo
 FUZZ_EXTRAS := sdk8,hiredis,fuzz
 
-# What waits for no clock runs side by side; what measures time, or starts many processes, has the machine to itself.
-JOBS := 2
+# Tests wait for servers and processes more than they compute. What measures time has the machine more to itself.
+JOBS := 4
+TIMED_JOBS := 2
 QUICK := tests/contract tests/fuzz tests/scripts tests/security tests/simulation tests/unit
 TIMED := tests/cli tests/deployment tests/foreign tests/integration
 # Of what `make topologies` runs on a Sentinel set and a cluster; all of it takes too long for each time.
@@ -78,7 +79,7 @@ endef
 
 test: .venv/.ready
 	.venv/bin/python -m pytest -q --durations=10 -n $(JOBS) $(QUICK) $(ARGS)
-	.venv/bin/python -m pytest -q --durations=10 $(TIMED) $(ARGS)
+	.venv/bin/python -m pytest -q --durations=10 -n $(TIMED_JOBS) $(TIMED) $(ARGS)
 	.venv/bin/python -m pytest -q --durations=10 -m 'topology and not soak' $(SAMPLE) $(ARGS)
 	@$(MAKE) --no-print-directory sdk-matrix SDKS='$(filter-out 8,$(SDKS))'
 

@@ -33,6 +33,7 @@ NO_TLS = (
 
 MATRIX = "ZOHO_TOKEN_STORE_TEST_MATRIX"
 """Set by ``make matrix``: each server by both versions of the protocol; otherwise the oldest and the newest, by one."""
+EVERYTHING = bool(os.environ.get(MATRIX))
 
 Place = tuple[str, Protocol]
 
@@ -40,7 +41,7 @@ Place = tuple[str, Protocol]
 def _places(names: list[str]) -> list[Place]:
     """Return what tests run on: servers, oldest first, and by which version of the protocol."""
     protocols: tuple[Protocol, ...] = (2, 3)
-    if os.environ.get(MATRIX):
+    if EVERYTHING:
         return [(name, protocol) for name in names for protocol in protocols]
     return list(zip(dict.fromkeys((*names[:1], *names[-1:])), protocols, strict=False))
 

@@ -216,5 +216,5 @@ def test_without_the_extra(package: str) -> None:
     program = f"import sys; sys.modules[{package!r}] = None; from zoho_token_store.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "zoho-token-store[demo]" in done.stderr
+    assert "zoho-token-store[cli]" in done.stderr
     assert len(done.stderr.splitlines()) == 1

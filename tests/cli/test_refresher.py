@@ -187,6 +187,7 @@ def test_redis_away_and_back(site: Site, start: Start, start_server: Callable[..
     site.age(record_id, DUE)
     until(lambda: is_fresh(site, record_id), lambda: program.output)
     assert program.said("WARNING Redis cannot be used") == 1
+    program.wait_for("Redis can be used again")
     assert program.said("Redis can be used again") == 1
     assert program.end()[0] == 0
 

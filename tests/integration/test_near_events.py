@@ -223,17 +223,17 @@ def test_greenlets(site: Site, tmp_path: Path) -> None:
         assert process.stdout
         assert process.stdout.readline() == "warm\n"
         with site.store() as store:
-            time.sleep(0.3)
+            time.sleep(0.6)  # nothing comes in: a reader that blocks the others does so for as long
             token = store.find_token_by_id(record_id)
             first = token.get_access_token()
             token.set_access_token("new")
             store.save_token(token)
-            time.sleep(0.3)
+            time.sleep(0.6)
             store.delete_token(record_id)
         outcomes, longest, closing, stats = json.loads(process.communicate(timeout=30)[0])
     assert process.returncode == 0
     assert all(seen == sorted([first, "new", "TokenDeleted"]) for seen in outcomes)
-    assert longest < 0.3
+    assert longest < 0.55
     assert closing < 1
     assert stats["near_hits"] > stats["finds"]
 

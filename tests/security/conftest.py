@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from conftest import MATRIX, REAL
+from conftest import EVERYTHING, REAL
 from contract.conftest import wait_for  # noqa: F401 - a fixture
 from security.town import Attacker, Town
 from servers import Backend, ServerPool
 from zoho_token_store import AesGcmCipher, RedisTokenStore
 from zoho_token_store.keyring import new_key
 
-EVERYTHING = bool(os.environ.get(MATRIX))
-"""Whether each attack is tried on each server in each setting: nothing in them depends on the server's age."""
-
+# Nothing in an attack depends on the server's age.
 PLACES = REAL if EVERYTHING else REAL[-1:]
 
 SEALED = {"cipher": AesGcmCipher([new_key()])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-MISSING = "zoho-tokens needs the package {package!r}. Install it with the extra: pip install 'zoho-token-store[demo]'"
+MISSING = "zoho-tokens needs the package {package!r}. Install it with the extra: pip install 'zoho-token-store[cli]'"
 
 __all__ = ["main"]
 
