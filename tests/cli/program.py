@@ -1,7 +1,8 @@
-"""A command of ``zoho-tokens`` as a process of its own, with its output in a file."""
+"""Commands of ``zoho-tokens``: in this process, or as one of its own with its output in a file."""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from click.testing import CliRunner
+
+from zoho_token_store.cli.command import command
 
 PROGRAM = [sys.executable, "-c", "from zoho_token_store.cli import main; main()"]
 PATIENCE = 30.0
@@ -22,6 +28,24 @@ def until(condition: Callable[[], Any], what: Callable[[], str] = lambda: "it ne
     while not condition():
         assert time.monotonic() < deadline, what()
         time.sleep(0.02)
+
+
+def run_here(arguments: list[str], environment: dict[str, str], answer: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command through pipes in this process: one of its own takes a second to start.
+
+    Args:
+        arguments: The command's name, and what follows.
+        environment: Its environment variables.
+        answer: What it may read.
+
+    Raises:
+        Exception: It has ended in a traceback.
+    """
+    with mock.patch.dict(os.environ, environment, clear=True):
+        result = CliRunner().invoke(command, arguments, input=answer, prog_name="zoho-tokens")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
 class Program:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli.program import PROGRAM
+from cli.program import run_here
 from cli.terminal import Terminal
 from contract.tokens import make_token
 from servers import Server
@@ -42,10 +42,7 @@ def run(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProces
     """Run the command through pipes."""
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [*PROGRAM, "audit", *arguments]
-        done = subprocess.run(command, env=environment | variables, capture_output=True, text=True, timeout=60)
-        assert "Traceback" not in done.stderr
-        return done
+        return run_here(["audit", *arguments], environment | variables)
 
     return run
 

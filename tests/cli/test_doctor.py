@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from certificates import Authority
-from cli.program import PROGRAM
+from cli.program import PROGRAM, run_here
 from contract.tokens import make_token
 from integration.fleet import wait_until
 from servers import Binary, Server
@@ -31,6 +31,10 @@ KEYS = {"ZOHO_TOKEN_STORE_KEYS": KEY, "ZOHO_TOKEN_STORE_POINTER_KEYS": POINTER_K
 Found = dict[str, dict[str, str]]
 
 
+def _run_apart(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+
+
 class Patient:
     """A server, and how the command is run on it.
 
@@ -44,19 +48,20 @@ class Patient:
         self._folder = folder
         self.url = server.url
         self.variables = {"ZOHO_TOKEN_STORE_NAMESPACE": "crm"}
+        self._run = run_here
 
     def put(self, name: str, text: str) -> None:
         """Put a file where the command's Python finds it first."""
         path = self._folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
+        self._run = _run_apart
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command; it says nothing that is secret."""
         path = os.pathsep.join([str(self._folder), os.environ.get("PYTHONPATH", "")])
         environment = os.environ | {"ZOHO_TOKEN_STORE_URL": self.url, "PYTHONPATH": path} | self.variables
-        command = [*PROGRAM, "doctor", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = self._run(["doctor", *arguments], environment)
         assert "Traceback" not in done.stderr
         assert not [secret for secret in (KEY, POINTER_KEY, PASSWORD) if secret in done.stdout + done.stderr]
         return done
