@@ -14,7 +14,7 @@ FUZZ_EXTRAS := sdk8,hiredis,fuzz
 
 # Tests wait for servers and processes more than they compute. What measures time has the machine more to itself.
 JOBS := 4
-TIMED_JOBS := 3
+TIMED_JOBS := 2
 QUICK := tests/contract tests/fuzz tests/scripts tests/security tests/simulation tests/unit
 TIMED := tests/cli tests/deployment tests/foreign tests/integration
 # Of what `make topologies` runs on a Sentinel set and a cluster; all of it takes too long for each time.
