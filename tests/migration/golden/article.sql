@@ -1,0 +1,4 @@
+CREATE TABLE  oauthtoken (id varchar(10) NOT NULL,user_name varchar(255), client_id varchar(255), client_secret varchar(255), refresh_token varchar(255), access_token varchar(255), grant_token varchar(255), expiry_time varchar(20), redirect_url varchar(255), api_domain varchar(255), primary key (id));
+INSERT INTO oauthtoken VALUES ('1', 'ada@example.com', '1000.ONE', 'secret-1', 'refresh-ada', 'access-ada', 'grant-ada', '4000000000000', 'https://app.example/callback', 'https://www.zohoapis.com');
+INSERT INTO oauthtoken VALUES ('2', 'bob@example.com', '1000.ONE', 'secret-1', 'refresh-bob', 'access-bob', NULL, 1700000000000, '', 'https://www.zohoapis.eu');
+INSERT INTO oauthtoken VALUES ('3', NULL, '1000.TWO', 'secret-2', 'refresh-cyd', NULL, NULL, NULL, 'https://app.example/callback', NULL);
