@@ -1,5 +1,6 @@
 """A distributed token store for the Zoho CRM Python SDK: a fleet of workers behaves like one careful client."""
 
+from zoho_token_store.adoption import Adoption
 from zoho_token_store.audit import AuditProgress, Finding
 from zoho_token_store.cipher import AesGcmCipher, Cipher
 from zoho_token_store.errors import (
@@ -26,6 +27,7 @@ from zoho_token_store.memory import Memory
 from zoho_token_store.memory_store import MemoryTokenStore
 from zoho_token_store.opening import open_store
 from zoho_token_store.options import NearCache
+from zoho_token_store.partitioned_store import PartitionedTokenStore
 from zoho_token_store.redaction import RedactingFilter, install_redaction
 from zoho_token_store.redis_store import RedisTokenStore
 from zoho_token_store.rotation import RotationProgress
@@ -33,6 +35,7 @@ from zoho_token_store.sqlite_store import SQLiteTokenStore
 from zoho_token_store.store import CoordinatedTokenStore
 
 __all__ = [
+    "Adoption",
     "AesGcmCipher",
     "AmbiguousToken",
     "AuditProgress",
@@ -49,6 +52,7 @@ __all__ = [
     "MemoryTokenStore",
     "NearCache",
     "NotDurable",
+    "PartitionedTokenStore",
     "RedactingFilter",
     "RedisTokenStore",
     "RefreshFailing",

@@ -122,6 +122,8 @@ def read_url(url: str) -> Target:
     if kind == "unix":
         return Target(kind, tls, (), _read_socket(hosts, slash + path), "", options)
     addresses = tuple(_read_host(host, PORTS[kind]) for host in hosts.split(","))
+    if len(addresses) > 1 and not all(address.host for address in addresses):
+        _refuse("has an empty host among several: a comma too many, or a port without a host")
     if kind == "redis" and len(addresses) > 1:
         _refuse("names several hosts: use redis+sentinel:// or redis+cluster://")
     service = ""
@@ -135,7 +137,8 @@ def read_url(url: str) -> Target:
     options = _read_db(path, kind) | options
     if kind == "redis+cluster" and options.get("db"):
         _refuse("names a database: a Redis Cluster has none but 0")
-    return Target(kind, tls, addresses, "", service, options)
+    reached = tuple(Address(address.host or "localhost", address.port) for address in addresses)
+    return Target(kind, tls, reached, "", service, options)
 
 
 def _read_query(query: str, tls: bool) -> dict[str, Any]:
@@ -193,7 +196,7 @@ def _check_host(host: str) -> str:
         _refuse("has a host that is no host name")
     if any(character <= " " for character in host):
         _refuse("has a host that is no host name")
-    return host or "localhost"
+    return host
 
 
 def _read_db(path: str, kind: str) -> dict[str, int]:

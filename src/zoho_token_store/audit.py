@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -24,6 +27,8 @@ LOOKED_AT = 210
 """Most keys that one script looks at: a millisecond or so of the server's time."""
 READ_AT_ONCE = 60
 """Most records that one script reads: as long."""
+AT_ONCE = 2
+"""Pages of records that are looked at at one time: while Redis answers for one, another is judged."""
 ATTEMPTS = 10
 """How often something is looked at anew that was written meanwhile. Who writes that often puts it right."""
 
@@ -97,6 +102,7 @@ class Audit:
         self._judge = Judge(repository.keys, _lives(repository.options), unclaimed)
         self._told: set[str] = set()  # keys that were reported with the record to which they should lead
         self._sound = Fingerprints()
+        self._adding = threading.Lock()
 
     def walk(self, batch: int) -> Iterator[AuditProgress]:
         """Look at all records first, by the list of them; then at all keys, for what has no record or is in no list.
@@ -109,34 +115,49 @@ class Audit:
         """
         total, seen = self._repository.count(), 0
         yield AuditProgress("records", total, seen)
-        for ids in self._repository.ids(batch):
-            seen += len(ids)
-            yield AuditProgress("records", max(total, seen), seen, tuple(self._settle(ids, self._records)))
+        for verdicts in self._examined(self._repository.ids(batch)):
+            seen += len(verdicts)
+            yield AuditProgress("records", max(total, seen), seen, tuple(self._settle(verdicts, self._records)))
         for ids in self._repository.ending(batch):
-            yield AuditProgress("records", seen, seen, tuple(self._settle(self._unlisted(ids), self._records)))
+            yield AuditProgress("records", seen, seen, tuple(self._settled(self._unlisted(ids), self._records)))
         total, seen = self._repository.size(), 0
         for seen, scanned in self._repository.scan(batch):
             keys = self._sound.missing(scanned)
-            findings = [*self._settle(self._unlisted(self._token_ids(keys)), self._records)]
+            findings = [*self._settled(self._unlisted(self._token_ids(keys)), self._records)]
             others = [key for key in keys if self._keys.kind(key) != "token" and key not in self._told]
-            findings += self._settle(others, self._others)
+            findings += self._settled(others, self._others)
             yield AuditProgress("keys", max(total, seen), seen, tuple(findings))
         yield AuditProgress("keys", seen, seen)
 
-    def _settle(self, subjects: Iterable[str], examine: Callable[[list[str]], list[Verdict]]) -> Iterator[Finding]:
-        """Judge some subjects, and yield what is confirmed; what was written meanwhile is judged anew."""
-        left = list(dict.fromkeys(subjects))
+    def _examined(self, pages: Iterable[list[str]]) -> Iterator[list[Verdict]]:
+        """Judge pages of records, some at a time, each in a thread of its own; yield them in their order."""
+        under_way: deque[Future[list[Verdict]]] = deque()
+        with ThreadPoolExecutor(AT_ONCE, "zoho-token-store-audit") as pool:
+            for ids in pages:
+                under_way.append(pool.submit(self._records, ids))
+                if len(under_way) > AT_ONCE:
+                    yield under_way.popleft().result()
+            for each in under_way:
+                yield each.result()
+
+    def _settled(self, subjects: Iterable[str], examine: Callable[[list[str]], list[Verdict]]) -> Iterator[Finding]:
+        """Judge some subjects, and yield what is confirmed."""
+        some = list(dict.fromkeys(subjects))
+        return self._settle(examine(some) if some else [], examine)
+
+    def _settle(self, verdicts: Sequence[Verdict], examine: Callable[[list[str]], list[Verdict]]) -> Iterator[Finding]:
+        """Yield what is confirmed of some verdicts; what was written meanwhile is judged anew."""
         for _ in range(ATTEMPTS):
-            if not left:
-                return
-            verdicts = [verdict for verdict in examine(left) if verdict.faults]
             left = []
             for verdict in verdicts:
-                findings = self._confirm(verdict)
+                findings = self._confirm(verdict) if verdict.faults else []
                 if findings is None:
                     left.append(verdict.subject)
                 else:
                     yield from findings
+            if not left:
+                return
+            verdicts = examine(left)
 
     def _confirm(self, verdict: Verdict) -> list[Finding] | None:
         """Put right what is wrong, or make sure that it is; None if something has changed since it was seen."""
@@ -190,11 +211,12 @@ class Audit:
         self._load(absorbed | self._heirs(ids, sight), sight)
         expected = {key for each in here for key in sight.wanted[each]}
         self._look(expected, sight)
-        self._load({each for key in expected for each in self._judge.leads_to(key, sight.keys[key].value)}, sight)
+        led = ((key, value) for key in expected if (value := sight.keys[key].value) not in sight.records)
+        self._load({each for key, value in led for each in self._judge.leads_to(key, value)}, sight)
         verdicts = [self._judge.of_record(each, sight) for each in ids]
-        for verdict in verdicts:
-            if not verdict.faults and verdict.subject in sight.records:
-                self._sound.add(self._judge.sound(verdict.subject, sight))
+        sound = [each.subject for each in verdicts if not each.faults and each.subject in sight.records]
+        with self._adding:
+            self._sound.add(key for each in sound for key in self._judge.sound(each, sight))
         return verdicts
 
     def _others(self, keys: list[str]) -> list[Verdict]:
@@ -208,8 +230,8 @@ class Audit:
 
     def _heirs(self, ids: Iterable[str], sight: Sight) -> set[str]:
         """Return the ids to which redirects of some ids lead."""
-        keys = [self._keys.key(tombstone(each)) for each in ids]
-        return {led for key in keys for led in self._judge.leads_to(key, sight.keys[key].value)}
+        buried = ((key, sight.keys[key].value) for key in (self._keys.key(tombstone(each)) for each in ids))
+        return {led for key, value in buried if value for led in self._judge.leads_to(key, value)}
 
     def _load(self, ids: Iterable[str], sight: Sight) -> None:
         """Look at records by their ids, and read those that are there."""
@@ -237,8 +259,8 @@ class Audit:
         return self._keys.token(record_id), self._keys.access(record_id), self._keys.key(tombstone(record_id))
 
     def _is_sound(self, record_id: str, sight: Sight) -> bool:
-        whole, part, _ = (sight.keys[key].type for key in self._keys_of(record_id))
-        return whole == "hash" and part in ("string", "none")
+        whole, part = sight.keys[self._keys.token(record_id)], sight.keys[self._keys.access(record_id)]
+        return whole.type == "hash" and part.type in ("string", "none")
 
     def _look(self, keys: Iterable[str], sight: Sight) -> None:
         for some in _batches([key for key in keys if key not in sight.keys], LOOKED_AT):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zoho_token_store.keyspace import client_digest, pointer
+from zoho_token_store.keyspace import client_digest, pointer, user_pointer
 from zoho_token_store.lease import Lease
 from zoho_token_store.record import TokenRecord
 
+CLEARED = "cleared"
+"""The event of records that are deleted with all others."""
+
 
 class Change(NamedTuple):
-    """A change to one grant, to be written as a whole or not at all.
+    """A change to one grant, to be written as a whole or not at all; with the event ``cleared``, to several.
 
     Attributes:
         event: What happened, for the event stream (:class:`zoho_token_store.events.Event`).
@@ -43,7 +46,7 @@ def user_entry(record: TokenRecord) -> tuple[str, str] | None:
     """Return the name of a record's user pointer and the entry in it, or None for a record without a user name."""
     if record.user_name is None:
         return None
-    return pointer("user", record.user_name), client_digest(record.client_id)
+    return user_pointer(record.user_name), client_digest(record.client_id)
 
 
 def access_pointer(record: TokenRecord) -> str | None:

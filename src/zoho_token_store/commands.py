@@ -22,6 +22,9 @@ from zoho_token_store.commit import (
 )
 from zoho_token_store.keyspace import Keyspace
 
+DROPPED = 500
+"""Most keys removed by one command: they have to fit on Lua's stack."""
+
 
 class Commands(NamedTuple):
     """Keys and arguments of ``commit-1.lua``."""
@@ -46,17 +49,31 @@ class CommandBuilder:
         self._codec = codec
         self._indexes: dict[str, int] = {keys.nothing: 1}
         self._args: list[str | int] = []
+        self._dropped: dict[int, None] = {}
+        self._unlisted: list[str] = []
 
     def build(self, commit: Commit) -> Commands:
-        """Return the commands of one commit."""
-        self._args.append(len(commit.strings) + len(commit.records))
+        """Return the commands of one commit. What is removed goes first: nothing is both removed and written."""
+        compared: list[str | int] = [len(commit.strings) + len(commit.records)]
         for name, value in commit.strings.items():
-            self._args += (self._index(self._keys.key(name)), "value", value)
+            compared += (self._index(self._keys.key(name)), "value", value)
         for record_id, rev in commit.records.items():
-            self._args += (self._index(self._keys.token(record_id)), "rev", rev)
+            compared += (self._index(self._keys.token(record_id)), "rev", rev)
         for write in commit.writes:
             self._lower(write)
-        return Commands(list(self._indexes), self._args)
+        args = [*compared, *self._removals(), *self._args]
+        return Commands(list(self._indexes), args)
+
+    def _removals(self) -> list[str | int]:
+        args: list[str | int] = []
+        indexes = list(self._dropped)
+        for at in range(0, len(indexes), DROPPED):
+            first, *others = indexes[at : at + DROPPED]
+            args += (len(others), first, "DROP", *others)
+        if self._unlisted:
+            for key in (self._keys.ids, self._keys.expiring):
+                args += (len(self._unlisted), self._index(key), "ZREM", *self._unlisted)
+        return args
 
     def _lower(self, write: Write) -> None:
         keys = self._keys
@@ -69,18 +86,16 @@ class CommandBuilder:
             case RewriteRecord(record):
                 self._write_hash(keys.token(record.id), self._codec.whole(record))
             case StoreAccess(record_id, None):
-                self._add(keys.access(record_id), "DEL")
+                self._drop(keys.access(record_id))
             case StoreAccess(record_id, access, ends_ms) if access is not None:
                 self._add(keys.access(record_id), "SET", self._codec.access(record_id, access), "PXAT", ends_ms)
             case DropRecord(record_id):
-                for key in (keys.token(record_id), keys.access(record_id)):
-                    self._add(key, "DEL")
-                for key in (keys.ids, keys.expiring):
-                    self._add(key, "ZREM", record_id)
+                self._drop(keys.token(record_id), keys.access(record_id))
+                self._unlisted.append(record_id)
             case Point(name, value, ends_ms):
                 self._write_string(name, "SET", value, *(("PXAT", ends_ms) if ends_ms else ()))
             case Unpoint(name):
-                self._write_string(name, "DEL")
+                self._drop(*keys.every(name))
             case Bury(name, least, ttl_ms):
                 self._write_string(name, "BURY", least, ttl_ms)
             case Tell(event, record_id, by, more):
@@ -99,6 +114,9 @@ class CommandBuilder:
             self._add(keys.expiring, "ZREM", record_id)
         if write.before is None:
             self._add(keys.ids, "ZADD", 0, record_id)
+
+    def _drop(self, *keys: str) -> None:
+        self._dropped.update(dict.fromkeys(map(self._index, keys)))
 
     def _index(self, key: str) -> int:
         return self._indexes.setdefault(key, len(self._indexes) + 1)

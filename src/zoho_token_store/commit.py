@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from zoho_token_store.change import Change, access_pointer, credential_pointers, user_entry, user_tombstone
-from zoho_token_store.keyspace import read_user_pointer, redirect, tombstone, write_user_pointer
+from zoho_token_store.change import CLEARED, Change, access_pointer, credential_pointers, user_entry, user_tombstone
+from zoho_token_store.keyspace import ALL, read_user_pointer, redirect, tombstone, write_user_pointer
 from zoho_token_store.options import Options
 from zoho_token_store.record import Access, TokenRecord
 from zoho_token_store.snapshot import Snapshot
@@ -149,6 +149,22 @@ class CommitBuilder:
             self._add(change)
         return self._commit()
 
+    def begin_clearing(self) -> Commit:
+        """Return the commit after which nothing comes back that was begun before it."""
+        self._bury_all([ALL], least=0)
+        return self._commit()
+
+    def removal(self, record_id: str, revisions: dict[str, str]) -> Commit:
+        """Return the commit that removes a record which cannot be read, if its revision is still the same.
+
+        What leads to it is not known, and stays; under its id nothing comes back.
+        """
+        self._write(EndLease(record_id, "", 0, "deleted"))
+        self._write(DropRecord(record_id))
+        self._bury_all([record_id], least=0)
+        self._tell("deleted", record_id)
+        return self._commit()._replace(records=revisions)
+
     def rewrite(self, record: TokenRecord) -> Commit:
         """Return the commit that writes a record, and all that leads to it, as they are written now.
 
@@ -189,14 +205,17 @@ class CommitBuilder:
         self._point(change, scope)
         self._point_access(change)
         self._point_user(change, scope)
-        # The id stands in every event, and a secret in none.
-        record_id = after.id if after else change.before[0].id
-        entry = user_entry(after) if after else None
+        # Ids stand in every event, and a secret in none.
+        if after is None:
+            first, *others = (record.id for record in change.before)
+            self._tell(change.event, first, *(("others", " ".join(others)) if others else ()))
+            return
+        entry = user_entry(after)
         named = entry is not None and entry not in map(user_entry, change.before)
-        self._tell(change.event, record_id, *(("names", "changed") if named else ()))
+        self._tell(change.event, after.id, *(("names", "changed") if named else ()))
         for record in change.before:
-            if record.id != record_id:
-                self._tell("merged", record.id, "into", record_id)
+            if record.id != after.id:
+                self._tell("merged", record.id, "into", after.id)
 
     def _tell(self, event: str, record_id: str, *more: str) -> None:
         self._write(Tell(event, record_id, self._options.author(), more))
@@ -227,14 +246,19 @@ class CommitBuilder:
                 self._write(Point(tombstone(record_id), redirect(after.id), scope.ends_ms))
 
     def _bury(self, change: Change, scope: _Scope) -> None:
-        """Leave tombstones under the ids and under every credential of what is deleted."""
-        names = set(scope.ended)
-        for record in change.before:
-            names |= {record.id, *record.bookkeeping().absorbed}
-            entry = user_entry(record)
-            if entry:
-                names.add(user_tombstone(entry))
-        least = max(int(record.fence) for record in change.before) + 1
+        """Leave tombstones under the ids and under every credential of what is deleted.
+
+        Where all is deleted one tombstone stands for all of them, but for those that are asked for without a save: an
+        id, and a grant code, which is spent.
+        """
+        if change.event == CLEARED:
+            names = {name for name in scope.ended if name.startswith("grant:")}
+        else:
+            names = scope.ended | {user_tombstone(entry) for entry in map(user_entry, change.before) if entry}
+        names |= {record_id for record in change.before for record_id in (record.id, *record.bookkeeping().absorbed)}
+        self._bury_all(names, least=max(int(record.fence) for record in change.before) + 1)
+
+    def _bury_all(self, names: Iterable[str], least: int) -> None:
         for name in sorted(names):
             self._write(Bury(tombstone(name), least, int(self._options.tombstone_ttl * 1000)))
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from zoho_token_store.change import Change, access_pointer, pointer_names, user_entry
-from zoho_token_store.keyspace import Keyspace, read_user_pointer, tombstone, write_user_pointer
+from zoho_token_store.change import Change, pointer_names, user_entry
+from zoho_token_store.keyspace import Keyspace, client_digest, read_user_pointer, tombstone, write_user_pointer
 from zoho_token_store.merge import compatible, fold
 from zoho_token_store.options import USABLE
 from zoho_token_store.record import TokenRecord
@@ -29,7 +29,7 @@ POINTERS = ("user", "refresh", "grant", "access-token")
 TYPES = {"lease": "hash", "wake": "stream", "calls": "string", "gone": "string", "access": "string", "token": "hash"}
 """Kinds of keys that belong to something else, and what Redis says that they are."""
 
-FIXED = {"ids": "zset", "expiring": "zset", "events": "stream", "mark": "string"}
+FIXED = {"ids": "zset", "expiring": "zset", "events": "stream", "mark": "string", "partition": "string"}
 """Keys of which there is one, and what Redis says that they are."""
 
 SLACK_MS = 1000
@@ -174,9 +174,10 @@ class Judge:
         """Yield the keys of a record with which nothing is wrong that need not be looked at by themselves any more."""
         yield self._keys.token(record_id)
         yield self._keys.access(record_id)
-        for key in sight.wanted[record_id]:
-            endless = self._keys.kind(key) == "access-token" and sight.keys[key].left_ms == -1
-            if not endless and self.leads_to(key, sight.keys[key].value) == [record_id]:
+        for key, name in sight.wanted[record_id].items():
+            seen = sight.keys[key]
+            endless = seen.left_ms == -1 and name.startswith("access-token:")
+            if not endless and (seen.value == record_id or self.leads_to(key, seen.value) == [record_id]):
                 yield key
 
     def _absent(self, record_id: str, sight: Sight, verdict: Verdict) -> None:
@@ -217,27 +218,26 @@ class Judge:
         return max(expires_ms - sight.now_ms, 1) if expires_ms else self._lives.access
 
     def _pointers(self, record: TokenRecord, sight: Sight, verdict: Verdict) -> None:
-        entry, by_access = user_entry(record), access_pointer(record)
-        access = self._keys.access(record.id)
+        access, client = self._keys.access(record.id), client_digest(record.client_id)
         for key, name in sight.wanted[record.id].items():
             seen = sight.keys[key]
-            entries = read_user_pointer(seen.value) if entry and name == entry[0] else None
-            led = seen.value if entries is None or entry is None else entries.get(entry[1], "")
+            entries = read_user_pointer(seen.value) if name.startswith("user:") else None
+            led = seen.value if entries is None else entries.get(client, "")
             if led == record.id or seen.type not in ("string", "none"):  # what is of a wrong type is an unknown key
                 continue
             if led:
-                if led in sight.unreadable or self._claims(sight.records.get(led), name, entry):
+                if led in sight.unreadable or self._claims(sight.records.get(led), name, user_entry(record)):
                     continue
                 verdict.revisions[led] = sight.rev(led)
             verdict.values[key] = seen.value
             left_ms = sight.keys[self._keys.token(record.id)].left_ms
-            if name == by_access:
+            if name.startswith("access-token:"):
                 # Both end in one millisecond: one that has just ended is not missing.
                 verdict.values[access] = sight.keys[access].value
                 left_ms = self._access_left(record, sight)
             value = record.id
-            if entries is not None and entry is not None:
-                entries[entry[1]] = record.id
+            if entries is not None:
+                entries[client] = record.id
                 value = write_user_pointer(entries)
                 left_ms = left_ms if len(entries) == 1 else -1
             until = ("PXAT", str(sight.now_ms + left_ms)) if left_ms >= 0 else ()

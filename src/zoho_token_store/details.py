@@ -123,7 +123,7 @@ class DeletedDetails(Details):
 
     Attributes:
         record_id: Which.
-        outcome: ``deleted``, or ``revoked`` if Zoho has ended it before.
+        outcome: ``deleted``; ``revoked`` if Zoho has ended it before; ``cleared`` if it was deleted with all others.
     """
 
     event = "deleted"

@@ -210,12 +210,15 @@ class NotDurable(StoreUnavailable):
     Attributes:
         replicas: How many have it.
         wanted: How many should.
+        on_disk: Whether those count that have it on disk, as the master has to have it too; else in memory.
     """
 
-    def __init__(self, replicas: int, wanted: int) -> None:
-        super().__init__(f"the save is stored, and only {replicas} of {wanted} replicas have it yet")
+    def __init__(self, replicas: int, wanted: int, *, on_disk: bool = False) -> None:
+        where = " on disk yet, beside the master" if on_disk else " yet"
+        super().__init__(f"the save is stored, and only {replicas} of {wanted} replicas have it{where}")
         self.replicas = replicas
         self.wanted = wanted
+        self.on_disk = on_disk
 
 
 class StoreClosed(TokenStoreError):
@@ -255,3 +258,7 @@ class CorruptRecord(_RecordError):
 
     def __init__(self, record_id: str | None, what: str) -> None:
         super().__init__(f"{what} cannot be read; it was changed by something else", record_id)
+
+
+UNREADABLE = (CorruptRecord, DecryptionFailed, UnsupportedSchema)
+"""Errors of one record that cannot be read; others can."""

@@ -16,6 +16,7 @@ import redis
 
 from zoho_token_store.continuity import START, Outcome, judge, number, pairs
 from zoho_token_store.errors import InvalidToken, StoreUnavailable
+from zoho_token_store.keyspace import is_id
 from zoho_token_store.link import BLOCK_MS, Line, passing
 
 LONGEST = 128
@@ -24,7 +25,10 @@ LONGEST = 128
 BATCH = 1000
 """Most events read at a time. Fewer than are kept: an answer that is not full has left out none by trimming."""
 
-DELETIONS = ("deleted", "revoked")
+MOST_OTHERS = 100
+"""Most further records of one event that are read."""
+
+DELETIONS = ("deleted", "revoked", "cleared")
 """Names of events after which a record is no more."""
 
 LAST = (1 << 64) - 1
@@ -39,11 +43,13 @@ class Event(NamedTuple):
     Attributes:
         id: Its place in the stream, ``<milliseconds>-<number>``, by Redis's clock; those that come later are greater.
         name: What has happened: ``saved``, ``refreshed``, ``deleted``, ``revoked``, ``invalidated``, ``rejected``,
-            ``appealed``, ``merged``, ``restored``, or what a later release calls it.
+            ``appealed``, ``merged``, ``restored``, ``cleared`` (deleted with all others), or what a later release
+            calls it.
         record_id: To which record.
         by: Who has done it, by its label; releases before 0.2 do not say.
         into: The record that a merged one leads to.
         names_changed: Whether the record got a user name.
+        others: Further records to which the same has happened in the same moment.
     """
 
     id: str
@@ -52,11 +58,17 @@ class Event(NamedTuple):
     by: str
     into: str
     names_changed: bool
+    others: tuple[str, ...] = ()
 
     @property
     def at_ms(self) -> int:
         """When it happened, milliseconds since the epoch by Redis's clock."""
         return int(self.id.partition("-")[0])
+
+    def each(self) -> Iterator[Event]:
+        """Yield it for each of its records by itself."""
+        for record_id in (self.record_id, *self.others):
+            yield self._replace(record_id=record_id, others=())
 
 
 def read_event(event_id: str, fields: Sequence[str]) -> Event:
@@ -70,7 +82,8 @@ def read_event(event_id: str, fields: Sequence[str]) -> Event:
         raise ValueError
     told = dict(zip(fields[::2], fields[1::2], strict=False))
     name, record_id, into = (_plain(told.get(field, "")).replace(" ", r"\x20") for field in ("event", "id", "into"))
-    return Event(event_id, name, record_id, _plain(told.get("by", "")), into, "names" in told)
+    others = filter(is_id, told.get("others", "").split(" ", MOST_OTHERS)[:MOST_OTHERS])
+    return Event(event_id, name, record_id, _plain(told.get("by", "")), into, "names" in told, tuple(others))
 
 
 def _plain(text: str) -> str:

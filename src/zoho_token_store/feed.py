@@ -212,10 +212,9 @@ class EventFeed(Generic[V]):
         for event in events:
             if event.names_changed:
                 self._near.drop_selectors()
-            if event.name in DELETIONS:
-                self._near.end(event.record_id)
-            else:
-                self._near.drop(event.record_id)
+            forget = self._near.end if event.name in DELETIONS else self._near.drop
+            for record_id in (event.record_id, *event.others):
+                forget(record_id)
             self._position = event.id
         return len(events)
 

@@ -20,7 +20,7 @@ from zoho_token_store.errors import (
     TokenStoreError,
     UnsupportedSchema,
 )
-from zoho_token_store.lease import Flights, HeldLeases, Lease, Owners
+from zoho_token_store.lease import Flight, Flights, HeldLeases, Lease, Owners
 from zoho_token_store.margin import Margin
 from zoho_token_store.match import TokenData
 from zoho_token_store.options import Options
@@ -52,6 +52,9 @@ log = logging.getLogger("zoho_token_store")
 
 LONG_WAIT = 5.0
 """Seconds after which a wait is worth a word in the log."""
+
+Shared = tuple[Question, Fresh]
+"""What threads that wait together can share: what was asked, and its answer."""
 
 HINTS = 4096
 """How many look-ups a process remembers the pointers of."""
@@ -98,7 +101,7 @@ class Finder:
         self._held = held
         self._stats = stats
         self._clock = clock
-        self._flights = Flights()
+        self._flights: Flights[Shared] = Flights()
         self._hints: Recent[tuple[tuple[str, ...], str | None], tuple[str, tuple[str, ...]]] = Recent(HINTS)
 
     def by_id(self, record_id: str, margin: Margin) -> Found:
@@ -222,8 +225,7 @@ class Finder:
         """Ask until the answer is not to wait."""
         self._stats.count("finds")
         started = self._clock.monotonic()
-        self._flights.join(question.lease, self._options.wait_timeout)
-        answer = self._repository.find(question)
+        answer = self._join(question) or self._repository.find(question)
         if isinstance(answer, Wait):
             answer = self._wait(question, answer, started)
         if isinstance(answer, Failing):
@@ -250,18 +252,39 @@ class Finder:
         self._stats.count("waits")
         deadline = started + self._options.wait_timeout
         while isinstance(answer, Wait):
-            with self._flights.board(question.lease, self._left(question, deadline)) as leads:
-                answer = self._sit_out(question, answer, deadline) if leads else self._repository.find(question)
+            with self._flights.board(question.lease) as (flight, leads):
+                if leads:
+                    answer = self._sit_out(question, answer, deadline, flight)
+                else:
+                    shared = self._shared(flight, question, self._left(question, deadline))
+                    answer = shared or self._repository.find(question)
         waited = self._clock.monotonic() - started
         if waited > LONG_WAIT:
             log.warning("waited %.1f s for the refresh of %s", waited, question.lease)
         return answer
 
-    def _sit_out(self, question: Question, answer: Answer, deadline: float) -> Answer:
+    def _sit_out(self, question: Question, answer: Answer, deadline: float, flight: Flight[Shared]) -> Answer:
         while isinstance(answer, Wait):
             self._repository.wait(question.lease, answer, self._left(question, deadline))
+            flight.asked += 1
             answer = self._repository.find(question)
+        if isinstance(answer, Fresh):
+            flight.brought = _anybody(question), answer
         return answer
+
+    def _join(self, question: Question) -> Answer | None:
+        """Wait with others of this process who wait for the lease; return their answer, if it answers this question.
+
+        Who holds the lease does not wait for itself: that it asks again says that its refresh has failed.
+        """
+        flight = self._flights.under_way(question.lease)
+        if flight is None or self._held.holds(question.lease, question.owner):
+            return None
+        return self._shared(flight, question, self._options.wait_timeout)
+
+    def _shared(self, flight: Flight[Shared], question: Question, at_most: float) -> Answer | None:
+        brought = flight.sit(at_most)
+        return brought[1] if brought and brought[0] == _anybody(question) else None
 
     def _left(self, question: Question, deadline: float) -> float:
         """Return how long a look-up may still wait, seconds."""
@@ -303,6 +326,11 @@ class Finder:
         """Forget the parent's waits, and what it has seen."""
         self._flights = Flights()
         self._hints.reset_after_fork()
+
+
+def _anybody(question: Question) -> Question:
+    """Return a question as it is the same for all who ask it."""
+    return question._replace(owner="", nonce="")
 
 
 def _record_id(question: Question) -> str | None:

@@ -166,7 +166,8 @@ class HookedTransactions(Transactions):
         change = super().run(plan, snapshot, guess=guess, attempt=attempt)
         if change and change.after is None:
             hooks = self._stats.hooks
-            hooks.tell(DeletedDetails(hooks.namespace, change.before[0].id, change.event))
+            for record in change.before:
+                hooks.tell(DeletedDetails(hooks.namespace, record.id, change.event))
         return change
 
 

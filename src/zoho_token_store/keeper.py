@@ -9,9 +9,8 @@ from math import inf
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import (
+    UNREADABLE,
     ConfigurationError,
-    CorruptRecord,
-    DecryptionFailed,
     RefreshFailing,
     RefreshThrottled,
     StoreClosed,
@@ -109,7 +108,7 @@ class Keeper:
     def _look(self, record_id: str) -> TokenRecord | None:
         try:
             return self._repository.get(record_id)
-        except (CorruptRecord, DecryptionFailed) as error:
+        except UNREADABLE as error:
             _leave(error)
             return None
 

@@ -13,12 +13,14 @@ digests, and with pointer keys an HMAC of the digest, by which nobody without th
     zts:{<ns>}:grant:<digest>           string   id
     zts:{<ns>}:access-token:<digest>    string   id; expires with the access token
     zts:{<ns>}:gone:<name>              string   tombstone of a record id or of a pointer
+    zts:{<ns>}:gone:*                   string   tombstone of all records that there were at its time
     zts:{<ns>}:lease:<name>             hash     the lease on a record id, or on a credential without a record
     zts:{<ns>}:wake:<name>              stream   written when that lease ends
     zts:{<ns>}:calls:<name>             string   when a credential was last offered to Zoho: "<ms> <ms> ..."
     zts:{<ns>}:ids                      zset     every record id, all with score 0: in order of id
     zts:{<ns>}:expiring                 zset     id -> when the record ends by itself, ms
     zts:{<ns>}:events                   stream   what happened to which record
+    zts:{<ns>}:partition                string   "<number>of<number>": which of how many partitions this is
     zts:{<ns>}:mark                     string   written where replicas are waited for (see mark-1.lua)
     zts:{<ns>}:nothing                           never exists (see commit-1.lua)
 """
@@ -29,6 +31,7 @@ import hmac
 import re
 from binascii import b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from math import inf
 
@@ -38,6 +41,9 @@ from zoho_token_store.keyring import Key
 PREFIX = "zts"
 NO_CLIENT = "-"
 """Stands for "no client id" in a user pointer."""
+
+ALL = "*"
+"""Stands in a tombstone's name for all records; it is no id."""
 
 DEFAULT_NAMESPACE = "default"
 """Of stores that are not shared between applications as a rule."""
@@ -54,6 +60,11 @@ def digest(kind: str, value: str) -> str:
     return _short(sha256(f"{kind}\0{value}".encode("utf-8", "surrogateescape")).digest())
 
 
+def spread(text: str, over: int) -> int:
+    """Return which of ``over`` places a text belongs to: the same everywhere, and evenly spread."""
+    return int.from_bytes(sha256(f"place\0{text}".encode("utf-8", "surrogateescape")).digest()[:8], "big") % over
+
+
 def _short(hashed: bytes) -> str:
     return b2a_base64(hashed[:16], newline=False)[:22].decode()
 
@@ -68,6 +79,13 @@ def pointer(kind: str, value: str) -> str:
     return f"{kind}:{digest(kind, value)}"
 
 
+@lru_cache(1024)  # the SDK looks the same few users up before every request; credentials are not kept like that
+def user_pointer(user_name: str) -> str:
+    """Return the name of the pointer of a user name."""
+    return pointer("user", user_name)
+
+
+@lru_cache(256)  # a namespace has few clients, and all of its records name one
 def client_digest(client_id: str | None) -> str:
     """Return the entry under which a client id stands in a user pointer."""
     return NO_CLIENT if client_id is None else digest("client", client_id)
@@ -137,6 +155,8 @@ class PointerNames:
 
     def every(self, name: str) -> tuple[str, ...]:
         """Return all that is written, what look-ups go by first."""
+        if not self._others:
+            return (_under(self._leading, name),)
         return tuple(dict.fromkeys(_under(key, name) for key in (self._leading, *self._others)))
 
 
@@ -244,7 +264,7 @@ def read_deletion(stored: str) -> float | None:
 
 def _under(key: Key | None, name: str) -> str:
     """Return what a name is called under a pointer key; an id stays as it is: it is random, or the caller's own."""
-    if key is None:
+    if key is None or ":" not in name:
         return name
     kind, _, what = name.partition(":")
     if kind == "gone":

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.lifecycle import hook_exits
+
+T = TypeVar("T")
 
 CLAIMS = 64
 """How many leases a thread remembers that it was given without an object to carry them."""
@@ -113,6 +115,11 @@ class HeldLeases:
             if lease.name in self._held and self._held[lease.name][1] == lease:
                 del self._held[lease.name]
 
+    def holds(self, name: str, owner: str) -> bool:
+        """Return whether an owner was given a lease that has not ended as far as is known."""
+        held = self._held.get(name)
+        return held is not None and held[1].owner == owner
+
     def take_all(self) -> list[Lease]:
         """Return every lease, and forget them."""
         with self._lock:
@@ -120,52 +127,67 @@ class HeldLeases:
             return held
 
 
-class Flights:
+class Flight(Generic[T]):
+    """One thread's wait for a lease, and those who sit in it.
+
+    Attributes:
+        asked: How many questions its pilot has begun to ask.
+        brought: What the last of them has brought; None if that is nothing for others.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.brought: T | None = None
+        self._landed = threading.Event()
+
+    def sit(self, timeout: float) -> T | None:
+        """Wait until it lands; return what it has brought.
+
+        Args:
+            timeout: Longest wait, seconds.
+
+        Returns:
+            None if that was asked for before the caller came: it may have changed something since.
+        """
+        boarded = self.asked
+        landed = self._landed.wait(timeout)
+        return self.brought if landed and self.asked > boarded else None
+
+    def land(self) -> None:
+        """Let everybody out."""
+        self._landed.set()
+
+
+class Flights(Generic[T]):
     """Single flight for waiting: of the threads that wait for one lease, one asks Redis and the others wait for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[str, threading.Event] = {}
+        self._flights: dict[str, Flight[T]] = {}
 
-    def join(self, name: str, timeout: float) -> bool:
-        """Wait for a flight that is under way.
-
-        Args:
-            name: The lease's name.
-            timeout: Longest wait, seconds.
-
-        Returns:
-            Whether there was one.
-        """
-        landed = self._flights.get(name)
-        if landed is None:
-            return False
-        landed.wait(timeout)
-        return True
+    def under_way(self, name: str) -> Flight[T] | None:
+        """Return the flight of those who wait for a lease; None if nobody does."""
+        return self._flights.get(name)
 
     @contextmanager
-    def board(self, name: str, timeout: float) -> Iterator[bool]:
-        """Become the one who asks, for as long as the context lasts, or wait for the one who is.
+    def board(self, name: str) -> Iterator[tuple[Flight[T], bool]]:
+        """Become the one who asks, for as long as the context lasts, or find out who is.
 
         Args:
             name: The lease's name.
-            timeout: Longest wait behind another thread, seconds.
 
         Yields:
-            Whether the caller is the one.
+            The flight, and whether the caller is its pilot.
         """
         with self._lock:
-            landed = self._flights.get(name)
-            leads = landed is None
-            if landed is None:
-                landed = self._flights[name] = threading.Event()
-        if not leads:
-            landed.wait(timeout)
-            yield False
-            return
+            flight = self._flights.get(name)
+            leads = flight is None
+            if flight is None:
+                flight = self._flights[name] = Flight()
         try:
-            yield True
+            yield flight, leads
         finally:
-            with self._lock:
-                del self._flights[name]
-            landed.set()
+            if leads:
+                with self._lock:
+                    del self._flights[name]
+                flight.land()

@@ -112,7 +112,8 @@ class RedisLink:
             StoreUnavailable: Redis has not answered within the budget.
         """
         deadline = self._deadline()
-        self._check_server(deadline)
+        if not self._checked:
+            self._check_server(deadline)
         return self._retried(deadline, *command)
 
     def close(self) -> None:
@@ -204,6 +205,11 @@ class Line:
             redis.RedisError: Whatever went wrong.
         """
         return self._connections.use(LINE_TIMEOUT, self._exchange, *command)
+
+    @property
+    def host(self) -> str | None:
+        """The host that the last question went to; None for a Unix socket, or if there was none."""
+        return getattr(self._connection, "host", None)
 
     def close(self) -> None:
         """Hang up: who waits for an answer gets an error at once."""

@@ -8,8 +8,8 @@ from zoho_token_store.budget import spend
 from zoho_token_store.change import Change, pointer_names
 from zoho_token_store.clock import MachineClock, SystemClock
 from zoho_token_store.commit import Bury, Commit, CommitBuilder, EndLease, Point, Write
-from zoho_token_store.errors import TokenStoreError
-from zoho_token_store.keyspace import tombstone
+from zoho_token_store.errors import CorruptRecord, TokenStoreError
+from zoho_token_store.keyspace import is_id, tombstone
 from zoho_token_store.lease import Lease
 from zoho_token_store.options import Options
 from zoho_token_store.question import Answer, Fresh, Leased, Moved, Pause, Question, Wait, say
@@ -90,16 +90,23 @@ class LocalRepository(Repository):
         while True:
             with self._database.reading() as tables:
                 ids = tables.ids(after, size)
-                rows = [tables.row(record_id) for record_id in ids]
+                rows = [tables.row(record_id) for record_id in ids if is_id(record_id)]
             if not ids:
                 return
             after = ids[-1]
-            yield read_page([row.open for row in rows if row], on_unreadable)
+            nameless = [_read_nameless] * (len(ids) - len(rows))
+            yield read_page([*(row.open for row in rows if row), *nameless], on_unreadable)
 
     def count(self) -> int:
         """See :class:`Repository`."""
         with self._database.reading() as tables:
             return tables.count()
+
+    def unread(self, record_id: str) -> dict[str, str] | None:
+        """See :class:`Repository`."""
+        with self._database.reading() as tables:
+            row = tables.row(record_id)
+            return {record_id: row.rev} if row else None
 
     def in_place(self, records: Iterable[TokenRecord]) -> set[str]:
         """See :class:`Repository`."""
@@ -187,6 +194,10 @@ def _answer(verdict: Verdict, row: Row | None) -> Answer:
         fence, attempts, can_be_used = verdict.values
         return Leased(fence, attempts, record, can_be_used)
     return say(verdict.kind, *verdict.values)
+
+
+def _read_nameless() -> TokenRecord:
+    raise CorruptRecord(None, "the id of a record")
 
 
 def _rev(row: Row | None) -> str:

@@ -6,7 +6,15 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from zoho_token_store.errors import AmbiguousToken
-from zoho_token_store.keyspace import NO_CLIENT, client_digest, pointer, read_pointer, read_user_pointer
+from zoho_token_store.keyspace import (
+    NO_CLIENT,
+    client_digest,
+    pointer,
+    read_pointer,
+    read_user_pointer,
+    user_pointer,
+)
+from zoho_token_store.record import TokenRecord
 
 
 class TokenData(NamedTuple):
@@ -34,6 +42,11 @@ class TokenData(NamedTuple):
     def shows_client(self) -> bool:
         """Whether any client credential was given."""
         return self.client_id is not None or self.client_secret is not None
+
+
+def data_of(record: TokenRecord) -> TokenData:
+    """Return what a record says, without its access token, as what a caller's token would say."""
+    return TokenData._make((*record[:8], None, None))
 
 
 class Selectors(NamedTuple):
@@ -70,7 +83,7 @@ def selectors(data: TokenData) -> Selectors:
     An access token counts only when no client credentials are given, as in the SDK's own stores.
     """
     return Selectors(
-        data.user_name and pointer("user", data.user_name),
+        data.user_name and user_pointer(data.user_name),
         (data.access_token and not data.shows_client and pointer("access-token", data.access_token)) or None,
         data.grant_token and pointer("grant", data.grant_token),
         data.refresh_token and pointer("refresh", data.refresh_token),

@@ -14,7 +14,7 @@ from zoho_token_store.redis_store import RedisTokenStore
 from zoho_token_store.sqlite_store import SQLiteTokenStore
 from zoho_token_store.store import CoordinatedTokenStore
 
-KNOWN = "redis://, rediss://, unix://, sqlite:/// and memory:// are known"
+KNOWN = "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, sqlite:/// and memory:// are known"
 
 
 def open_store(

@@ -12,6 +12,7 @@ from zoho_token_store.errors import ConfigurationError
 from zoho_token_store.hooks import Hook
 from zoho_token_store.keyring import read_pointer_keys
 from zoho_token_store.label import is_label, process_label
+from zoho_token_store.zoho_sdk import TokenStore
 
 SDK_LEAST = 5.0
 """The SDK refreshes by itself when fewer seconds than this are left (``OAuthToken.get_token``)."""
@@ -85,6 +86,8 @@ class Options:
         redact_sdk_log: Whether secrets are removed from what the SDK logs, for the whole process
             (:func:`zoho_token_store.install_redaction`).
         hooks: Who is told of what the store does (:mod:`zoho_token_store.instrumentation`), in this order.
+        fallback: The ``TokenStore`` that came before this one: look-ups that find nothing here go on there, and what
+            they find is taken over. Deletions happen there, too.
     """
 
     freshness_margin: float = 30.0
@@ -110,6 +113,7 @@ class Options:
     label: str | None = None
     redact_sdk_log: bool = True
     hooks: Sequence[Hook] = field(default=(), repr=False)
+    fallback: TokenStore | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._check_range("freshness_margin", 0, 86400)
@@ -144,6 +148,8 @@ class Options:
             raise ConfigurationError("hooks", "must be a list of hooks, which are called with details")
         if any(isinstance(hook, type) for hook in self.hooks):
             raise ConfigurationError("hooks", "must be a list of hooks that are made, such as LoggingHook()")
+        if self.fallback is not None and not isinstance(self.fallback, TokenStore):
+            raise ConfigurationError("fallback", "must be a TokenStore of the Zoho CRM SDK, or one of ours")
 
     def author(self) -> str:
         """Return by whom this process's events are."""

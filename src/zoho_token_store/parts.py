@@ -8,6 +8,7 @@ from functools import partial
 from math import inf
 
 from zoho_token_store.accounts import Accounts
+from zoho_token_store.adopter import Adopter
 from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.durable import DurableTransactions
@@ -20,11 +21,13 @@ from zoho_token_store.lease import HeldLeases, Owners
 from zoho_token_store.lifecycle import GRACE
 from zoho_token_store.near import Near
 from zoho_token_store.options import NearCache, Options
+from zoho_token_store.predecessor import Predecessor
 from zoho_token_store.revocation import Revoker
 from zoho_token_store.saver import Save
 from zoho_token_store.shortcut import Known, Shortcut, give_back
 from zoho_token_store.stats import Stats
 from zoho_token_store.storage import Repository
+from zoho_token_store.succession import Succession
 from zoho_token_store.supply import ElectedSupply, ManagedSupply
 
 log = logging.getLogger("zoho_token_store")
@@ -71,8 +74,11 @@ class Parts:
         self.finder = self._kinds.finder(self.repository, *shared)
         self.accounts = Accounts(options.request_timeout, clock)
         self.saver = self._kinds.saver(self.repository, self.transactions, durable, *shared)
+        self.adopter = Adopter(repository, self.transactions, self.saver, options, stats)
         self.kept = KeptSaves(self.saver.store, self._hold, options.operation_timeout, self.stats, clock)
         self.supply = self._make_supply(options, clock)
+        predecessor = Predecessor(options.fallback, self.adopter) if options.fallback is not None else None
+        self.succession = Succession(self.supply, repository, predecessor)
         self.revoker = Revoker(self.accounts, self.repository, self.transactions, options, self.stats, clock)
         self.shortcut = self._make_shortcut(options, make_feed, clock)
         self.keeper = None

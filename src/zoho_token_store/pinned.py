@@ -95,7 +95,7 @@ class PinnedLink(RedisLink):
             if counted >= replicas:
                 return True
             if self._clock.monotonic() >= self._ends:
-                raise NotDurable(counted, replicas)
+                raise NotDurable(counted, replicas, on_disk=self._on_disk)
 
     def _count(self, connection: Any, replicas: int, at_most_ms: int) -> int:
         """Return how many replicas have it: on disk, if the master keeps an append-only file and can tell."""
@@ -103,6 +103,6 @@ class PinnedLink(RedisLink):
             try:
                 here, there = ask(connection, "WAITAOF", 1, replicas, at_most_ms)
                 return int(there) if here else 0
-            except redis.ResponseError:  # older than Redis 7.2, or without such a file
+            except redis.ResponseError:  # older than Redis 7.2, without such a file, or not allowed to this user
                 self._on_disk = False
         return int(ask(connection, "WAIT", replicas, at_most_ms))

@@ -6,11 +6,13 @@ made from a stale view is made anew instead of being written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from zoho_token_store.change import Change, credential_pointers, user_entry, user_tombstone
-from zoho_token_store.errors import InvalidToken, TokenDeleted, UnsupportedSchema
+from zoho_token_store.change import CLEARED, Change, credential_pointers, user_entry, user_tombstone
+from zoho_token_store.errors import InvalidToken, TokenDeleted
 from zoho_token_store.keyspace import (
+    ALL,
     client_digest,
     pointer,
     read_deletion,
@@ -18,11 +20,12 @@ from zoho_token_store.keyspace import (
     read_redirect,
     read_user_pointer,
     tombstone,
+    user_pointer,
 )
 from zoho_token_store.match import named_record, selectors
 from zoho_token_store.merge import SPENT, Wish, apply, compatible, fold, new_record
 from zoho_token_store.provenance import Trail, check_asked, holds
-from zoho_token_store.record import SCHEMA, TokenRecord
+from zoho_token_store.record import SCHEMA, TokenRecord, check_schema
 from zoho_token_store.snapshot import Snapshot
 
 
@@ -58,13 +61,13 @@ def plan_save(wish: Wish, snapshot: Snapshot, now_ms: int) -> Change | None:
     if target is None and (wish.data.id or wish.new_id):
         target = snapshot.record(wish.data.id or wish.new_id)  # made by an attempt whose reply was lost
     for record in filter(None, (target, named, *credentials.values())):
-        _check_schema(record)
+        check_schema(record)
         if wish.nonce in record.nonces():
             wish.stored_as = record.id
             return None
     if target and not _same_client(wish, target):
         raise InvalidToken("client_id", "another client's token has this id, grant token or refresh token")
-    _check_buried(wish, target, snapshot)
+    _check_buried(wish, own, target, snapshot)
     if target is None:
         return _creation(wish, snapshot, credentials.keys() & {SPENT}, now_ms)
     skipped, others = _others(wish, target, named, credentials)
@@ -110,8 +113,17 @@ def plan_refresh(wish: Wish, now_ms: int) -> Change | None:
 
 def plan_deletion(record_id: str, snapshot: Snapshot, event: str = "deleted") -> Change | None:
     """Plan a deletion; None if there is nothing under this id. Redirects are followed."""
-    record = _follow(record_id, snapshot)
+    record = follow(record_id, snapshot)
     return Change(event, (record,), None) if record else None
+
+
+def plan_clearing(ids: Sequence[str], snapshot: Snapshot) -> Change | None:
+    """Plan to delete some records among all, as many of them as are there; None if none is.
+
+    What leads to them needs no tombstones: the whole namespace has one (:meth:`CommitBuilder.begin_clearing`).
+    """
+    records = tuple(record for record in map(snapshot.record, ids) if record)
+    return Change(CLEARED, records, None) if records else None
 
 
 def plan_invalidation(record_id: str, access_token: str | None, snapshot: Snapshot, now_ms: int) -> Change | None:
@@ -126,10 +138,10 @@ def plan_invalidation(record_id: str, access_token: str | None, snapshot: Snapsh
     Returns:
         The change; None if there is no such record or no such access token any more.
     """
-    record = _follow(record_id, snapshot)
+    record = follow(record_id, snapshot)
     if record is None or record.access is None or access_token not in (None, record.access.token):
         return None
-    _check_schema(record)
+    check_schema(record)
     return Change("invalidated", (record,), _noted(record._replace(access=None), now_ms))
 
 
@@ -169,7 +181,7 @@ def plan_appeal(record_id: str, site: str, snapshot: Snapshot, now_ms: int) -> C
     Returns:
         The change; None if that server has refused them, too, or if nothing is refused.
     """
-    stored = _follow(record_id, snapshot)
+    stored = follow(record_id, snapshot)
     if stored is None or not stored.rejected or site in stored.bookkeeping().refused_at:
         return None
     return Change("appealed", (stored,), _noted(stored._replace(rejected=None), now_ms))
@@ -190,7 +202,7 @@ def plan_restoration(record: TokenRecord, snapshot: Snapshot, now_ms: int) -> Ch
     Returns:
         The change; None if what is stored is as new, or if the record or one of its credentials is known otherwise.
     """
-    if snapshot.string(tombstone(record.id)):
+    if snapshot.string(tombstone(record.id)) or _is_cleared(int(record.fence), snapshot):
         return None
     own = (record.id, *record.bookkeeping().absorbed)
     before = tuple(filter(None, map(snapshot.record, own)))
@@ -209,7 +221,7 @@ def plan_restoration(record: TokenRecord, snapshot: Snapshot, now_ms: int) -> Ch
     return Change("restored", before, after, notes=("restored",))
 
 
-def _follow(record_id: str, snapshot: Snapshot) -> TokenRecord | None:
+def follow(record_id: str, snapshot: Snapshot) -> TokenRecord | None:
     """Return the record under an id, or the one that it was merged into.
 
     Raises:
@@ -229,7 +241,7 @@ def _own(record_id: str | None, snapshot: Snapshot) -> TokenRecord | None:
     """Return the record under the id that the caller's token has."""
     if record_id is None:
         return None
-    record = _follow(record_id, snapshot)
+    record = follow(record_id, snapshot)
     if record is None and snapshot.string(tombstone(record_id)):
         raise TokenDeleted(record_id)
     return record
@@ -289,7 +301,7 @@ def _named(wish: Wish, holder: TokenRecord | None, snapshot: Snapshot) -> TokenR
     client_id = wish.data.client_id or (holder and holder.client_id)
     if name is None or (holder is not None and holder.user_name == name and holder.client_id == client_id):
         return None
-    stored = snapshot.string(pointer("user", name))
+    stored = snapshot.string(user_pointer(name))
     others: list[str] = []
     if client_id is None:
         leads_to = {record_id: snapshot.record(record_id) for record_id in read_user_pointer(stored).values()}
@@ -308,15 +320,11 @@ def _seen(wish: Wish, snapshot: Snapshot) -> TokenRecord | None:
     return record if record and record.access and record.access.token == wish.data.access_token else None
 
 
-def _check_schema(record: TokenRecord) -> None:
-    if int(record.schema) > SCHEMA:
-        raise UnsupportedSchema(record.id, record.schema)
-
-
-def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) -> None:
+def _check_buried(wish: Wish, own: TokenRecord | None, target: TokenRecord | None, snapshot: Snapshot) -> None:
     """Refuse a save whose credential or user was deleted since: the deletion is the later word.
 
-    Since its lease was given, or since it has been kept, if it has no lease.
+    Since its lease was given, or since it has been kept, if it has no lease. When all records are deleted that is true
+    of every credential and user, but not of a record that is still there: its turn comes.
     """
     offered = wish.intended
     names = [
@@ -325,16 +333,24 @@ def _check_buried(wish: Wish, target: TokenRecord | None, snapshot: Snapshot) ->
         if field in offered and (target is None or getattr(target, field) != offered[field])
     ]
     if "user_name" in offered and target is None:
-        entry = pointer("user", offered["user_name"]), client_digest(wish.data.client_id)
+        entry = user_pointer(offered["user_name"]), client_digest(wish.data.client_id)
         names.append(user_tombstone(entry))
-    if target is None and wish.lease and ":" in wish.lease.name:
+    if target is None and wish.lease:
         names.append(wish.lease.name)
+    if names and own is None:
+        names.append(ALL)
     for name in dict.fromkeys(names):
         # Read without a lease too: a request that was held up on the way must not be written after a deletion.
         deleted = read_deletion(snapshot.string(tombstone(name)))
         since = wish.lease.fence if wish.lease else wish.kept_us
         if since and deleted is not None and deleted >= since:
             raise TokenDeleted(None)
+
+
+def _is_cleared(fence: int, snapshot: Snapshot) -> bool:
+    """Return whether all records were deleted after some fence."""
+    cleared = read_deletion(snapshot.string(tombstone(ALL)))
+    return cleared is not None and cleared >= fence
 
 
 def _others(

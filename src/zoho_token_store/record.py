@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from zoho_token_store.errors import CorruptRecord
+from zoho_token_store.errors import CorruptRecord, UnsupportedSchema
 
 SCHEMA = 2
 """The newest record schema that this release understands."""
@@ -184,6 +184,12 @@ class TokenRecord(NamedTuple):
         except (ValueError, TypeError, RecursionError):
             raise CorruptRecord(self.id, "the list of spare refresh tokens") from None
         return spares
+
+
+def check_schema(record: TokenRecord) -> None:
+    """Raise :class:`UnsupportedSchema` if this release cannot know what a record says."""
+    if int(record.schema) > SCHEMA:
+        raise UnsupportedSchema(record.id, record.schema)
 
 
 @lru_cache(maxsize=64)  # a plan looks at the same few records again and again; there is no secret in them

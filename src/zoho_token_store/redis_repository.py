@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from zoho_token_store.change import Change, pointer_names
 from zoho_token_store.clock import ServerClock, SystemClock
-from zoho_token_store.codec import Codec
+from zoho_token_store.codec import STORED, Codec
 from zoho_token_store.commands import CommandBuilder, Commands
 from zoho_token_store.commit import EVENTS_KEPT, Commit
 from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable, TokenStoreError
@@ -25,6 +25,7 @@ from zoho_token_store.script import BOUND, COMMIT, FIND, LOOK, PAGE, READ, REFRE
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.storage import LeaseLost, Repository, read_page
 from zoho_token_store.terms import REMEMBERED_MS, terms_of
+from zoho_token_store.walk import walk_keys, walk_members
 
 
 class Seen(NamedTuple):
@@ -44,9 +45,13 @@ class Seen(NamedTuple):
         return f"Seen(type={self.type!r}, left_ms={self.left_ms})"  # an access part holds a token
 
 
+READ_AT_ONCE = 60
+"""Most records that one script reads: a millisecond or so of the server's time."""
+
 SEEN = 1024
 """How many records a process keeps to compare revisions by."""
 
+_REV = STORED.index("rev")
 _USABLE_MS = int(USABLE * 1000)
 
 
@@ -168,11 +173,15 @@ class RedisRepository(Repository):
     def pages(
         self, size: int, on_unreadable: Callable[[TokenStoreError], None] | None = None
     ) -> Iterator[list[TokenRecord]]:
-        """See :class:`Repository`; two round trips a page. Ids whose record has ended by itself are forgotten."""
+        """See :class:`Repository`. Ids whose record has ended by itself are forgotten."""
         for ids in self.ids(size):
-            stored = self._read((), [each for each in ids if is_id(each)])[1]
-            readers = [partial(understood, READ, self._codec.read, each, *parts) for each, parts in stored.items()]
-            yield read_page(readers, on_unreadable)
+            yield read_page(self._readers([each for each in ids if is_id(each)]), on_unreadable)
+
+    def _readers(self, ids: Sequence[str]) -> Iterator[Callable[[], TokenRecord]]:
+        for first in range(0, len(ids), READ_AT_ONCE):
+            stored = self._read((), ids[first : first + READ_AT_ONCE])[1]
+            for record_id, parts in stored.items():
+                yield partial(understood, READ, self._codec.read, record_id, *parts)
 
     def ids(self, size: int) -> Iterator[list[str]]:
         """Yield the id of every record, in order, ``size`` at a time.
@@ -230,22 +239,11 @@ class RedisRepository(Repository):
         Args:
             size: About how many are passed in one step.
         """
-        cursor, passed = "0", 0
-        while True:
-            cursor, keys = self._link.ask("SCAN", cursor, "MATCH", self.keys.pattern, "COUNT", size)
-            passed += size
-            yield passed, keys
-            if cursor == "0":
-                return
+        return walk_keys(self._link, self.keys.ids, self.keys.pattern, size)
 
     def ending(self, size: int) -> Iterator[list[str]]:
         """Yield the ids of all records that end by themselves, some of them twice, about ``size`` at a time."""
-        cursor = "0"
-        while True:
-            cursor, entries = self._link.ask("ZSCAN", self.keys.expiring, cursor, "COUNT", size)
-            yield entries[::2]
-            if cursor == "0":
-                return
+        return walk_members(self._link, self.keys.expiring, size)
 
     def size(self) -> int:
         """Return about how many keys the server has, in all its databases; 0 if it does not tell."""
@@ -257,6 +255,16 @@ class RedisRepository(Repository):
         if not isinstance(number, int):
             raise StoreUnavailable("Redis's reply to ZCARD makes no sense", passing=False)
         return number
+
+    def unread(self, record_id: str) -> dict[str, str] | None:
+        """See :class:`Repository`. Two round trips."""
+        key = self.keys.token(record_id)
+        kind = self.look([key])[1][key].type
+        if kind != "hash":
+            return None if kind == "none" else {}
+        # Without its access part, which may be of another type.
+        _, records = self._parts(0, [record_id], self._link.run(READ, [key, self.keys.nothing], (0,)))
+        return {record_id: records[record_id][1][_REV] if records else ""}
 
     def in_place(self, records: Iterable[TokenRecord]) -> set[str]:
         """Return the ids of those records that lie as they are written now, their pointers too. One round trip."""

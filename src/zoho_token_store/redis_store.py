@@ -20,12 +20,13 @@ from zoho_token_store.hooks import Hooks
 from zoho_token_store.keyring import read_pointer_keys
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.link import RedisLink
+from zoho_token_store.operations import check_batch
 from zoho_token_store.options import make_options, with_keys
 from zoho_token_store.parts import Parts
 from zoho_token_store.pinned import PinnedLink
 from zoho_token_store.redis_repository import RedisRepository
 from zoho_token_store.stats import Stats
-from zoho_token_store.store import CoordinatedTokenStore, check_batch
+from zoho_token_store.store import CoordinatedTokenStore
 from zoho_token_store.topology import Topology, topology_from_url, topology_of
 
 

@@ -20,7 +20,7 @@ from zoho_token_store.errors import (
 from zoho_token_store.kept import KeptSaves
 from zoho_token_store.keyspace import digest, pointer
 from zoho_token_store.lease import HeldLeases, Lease
-from zoho_token_store.match import TokenData
+from zoho_token_store.match import TokenData, data_of
 from zoho_token_store.options import USABLE, Options
 from zoho_token_store.plan import plan_appeal, plan_rejection
 from zoho_token_store.question import FAILED, THROTTLED, Pause
@@ -336,8 +336,3 @@ def _growth(attempts: int) -> float:
 
 def _digest(site: Site) -> str:
     return digest("site", site.accounts_url)
-
-
-def data_of(record: TokenRecord) -> TokenData:
-    """Return what a record says, without its access token, as what a caller's token would say."""
-    return TokenData._make((*record[:8], None, None))

@@ -159,9 +159,10 @@ class SoughtRoute:
         if not self._seeking.acquire(timeout=at_most):
             raise redis.TimeoutError("the server of the namespace is still being looked for")
         try:
-            if self._place is None:
-                self._place = self._ask_all(deadline)
-            return self._place
+            place = self._place  # once: another thread may learn meanwhile that it is gone
+            if place is None:
+                place = self._place = self._ask_all(deadline)
+            return place
         finally:
             self._seeking.release()
 

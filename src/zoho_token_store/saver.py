@@ -52,7 +52,7 @@ class Save:
         self.wish.fence = change.fence
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """Return an id for a new record: 95 random bits that a command line does not take for an option."""
     while (drawn := secrets.token_urlsafe(12)).startswith("-"):
         pass
@@ -71,7 +71,12 @@ class Saver:
         held: The leases of this process.
         stats: Where it is counted.
         clock: This machine's clocks.
+
+    Attributes:
+        draw_id: Gives ids to new records.
     """
+
+    draw_id: Callable[[], str] = staticmethod(new_id)
 
     def __init__(
         self,
@@ -113,9 +118,9 @@ class Saver:
         """
         if lease is None and self._owners.claims():
             lease = self._owners.claimed(lease_names(data))
-        new_id = "" if baseline else _new_id()
+        made = "" if baseline else self.draw_id()
         fence = lease.fence if lease else 0
-        wish = Wish(data, None, self._owners.save_nonce(), new_id, baseline, lease, spent, fence)
+        wish = Wish(data, None, self._owners.save_nonce(), made, baseline, lease, spent, fence)
         return Save(wish, on_stored)
 
     def store(self, save: Save) -> None:
@@ -127,7 +132,7 @@ class Saver:
         wish = save.wish
         if not self._repository.server_clock.known:
             self._repository.load(Snapshot(), (), ())
-        wish.access = wish.access or self._access(wish.data)
+        wish.access = wish.access or self.access_of(wish.data)
         change = self._refresh(save)
         if change is None:
             # What was handed out is worth a guess, unless it has just turned out to be stale.
@@ -135,9 +140,9 @@ class Saver:
             snapshot = Snapshot([wish.baseline] if guess and wish.baseline else [])
             plan = partial(plan_save, wish)
             try:
-                change = self._transactions_for(wish).run(plan, snapshot, guess=guess, attempt=save.attempt)
+                change = self.transactions_for(wish).run(plan, snapshot, guess=guess, attempt=save.attempt)
             except NotDurable:
-                self._settle(save, save.tried)
+                self._settle(save, save.tried, is_durable=False)
                 save.is_short = True
                 raise
             except StoreUnavailable:
@@ -147,19 +152,20 @@ class Saver:
                 raise
         self._settle(save, change)
 
-    def _transactions_for(self, wish: Wish) -> Transactions | DurableTransactions:
+    def transactions_for(self, wish: Wish) -> Transactions | DurableTransactions:
         """Return what writes a save: what brings nothing that could not be had again needs no replicas."""
         brings_login = wish.intended.get("refresh_token") is not None
         return self._durable if self._durable and brings_login else self._transactions
 
-    def _settle(self, save: Save, change: Change | None) -> None:
+    def _settle(self, save: Save, change: Change | None, *, is_durable: bool = True) -> None:
         """See to what follows from a save that is stored; again, if only replicas have been waited for."""
         wish = save.wish
         if not save.is_short:
             self._forget(wish.lease)
             self._report(change or save.tried)
         after = change.after if change else None
-        save.on_stored(after, after.id if after else wish.stored_as)
+        # What replicas lack is not what a second save of the same object may take as known: it waits for them, too.
+        save.on_stored(after if is_durable else None, after.id if after else wish.stored_as)
 
     def _refresh(self, save: Save) -> Change | None:
         """Store the save if it is that of an ordinary refresh and nothing has come between; return what was written."""
@@ -198,7 +204,7 @@ class Saver:
         if "name_conflicts" in change.notes:
             log.warning("record %s was saved without its user name: another record has it", change.after.id)
 
-    def _access(self, data: TokenData) -> Access | None:
+    def access_of(self, data: TokenData) -> Access | None:
         """Return the access token with its expiry by Redis's clock."""
         if data.access_token is None:
             return None

@@ -128,6 +128,17 @@ def make_token(record: TokenRecord, clock: ServerClock, *, usable: bool, like: A
     return token
 
 
+def token_of(data: TokenData) -> Any:
+    """Return a new ``OAuthToken`` that says just this; the constructor would insist on more for some of it."""
+    token = OAuthToken(client_id="-", client_secret="-", refresh_token="-")  # noqa: S106 - taken away again
+    for name in ("id", "client_id", "client_secret", "refresh_token", "grant_token", "redirect_url", "api_domain"):
+        getattr(token, f"set_{name}")(getattr(data, name))
+    token.set_user_signature(None if data.user_name is None else UserSignature(data.user_name))
+    token.set_access_token(data.access_token)
+    token.set_expires_in(data.expires_in)
+    return token
+
+
 def stamp_token(attributes: dict[str, Any], like: Any = None) -> Any:
     """Return a new ``OAuthToken`` with the attributes of one that was made before: a tenth of the time.
 
@@ -210,6 +221,12 @@ def give_up_lease(token: Any, origin: object) -> None:
 def carry(token: Any, carried: Carried) -> None:
     """Attach to a token what it shall bring back."""
     setattr(token, _CARRIED, carried)
+
+
+def origin_of(token: Any) -> object:
+    """Return what stands for the store that has handed a token out; None if none of ours has."""
+    brought = getattr(token, _CARRIED, None)
+    return brought.origin if isinstance(brought, Carried) else None
 
 
 def carried(token: Any, origin: object) -> Carried | None:

@@ -20,17 +20,18 @@ class Snapshot:
     def __init__(self, records: Iterable[TokenRecord] = ()) -> None:
         self._strings: dict[str, str] = {}
         self._records: dict[str, TokenRecord | None] = {record.id: record for record in records}
-        self._read_strings: set[str] = set()
-        self._read_records: set[str] = set()
+        # In the order of reading, which does not change from process to process.
+        self._read_strings: dict[str, None] = {}
+        self._read_records: dict[str, None] = {}
 
     def string(self, name: str) -> str:
         """Return a pointer or a tombstone by its name, "" for none."""
-        self._read_strings.add(name)
+        self._read_strings[name] = None
         return self._strings.get(name, "")
 
     def record(self, record_id: str) -> TokenRecord | None:
         """Return a record by its id."""
-        self._read_records.add(record_id)
+        self._read_records[record_id] = None
         return self._records.get(record_id)
 
     def was_absent(self, record_id: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import ConfigurationError, StoreClosed, StoreUnavailable
 from zoho_token_store.sqlite_schema import is_prepared, prepare
+from zoho_token_store.sqlite_text import is_undecodable
 from zoho_token_store.stats import Stats
 
 log = logging.getLogger("zoho_token_store")
@@ -89,7 +90,7 @@ class SQLiteFile:
                 raise
             self._give(connection)
         except (sqlite3.Error, OSError) as error:
-            raise self._ours(error) from error
+            raise self._ours(error) from (None if is_undecodable(error) else error)
 
     def close(self) -> None:
         """Close what is idle now, and what is given back later."""
@@ -151,7 +152,10 @@ class SQLiteFile:
             # A deleted token shall not stay in the file; what was committed shall survive a power cut.
             for pragma in ("secure_delete = ON", "synchronous = FULL"):
                 connection.execute(f"PRAGMA {pragma}")
-            if not is_prepared(connection):
+            connection.execute("BEGIN")  # in one moment: somebody else may be making the tables
+            prepared = is_prepared(connection)
+            connection.execute("COMMIT")
+            if not prepared:
                 self._prepare(connection)
         except BaseException:
             connection.close()
@@ -193,6 +197,8 @@ class SQLiteFile:
 
     def _ours(self, error: sqlite3.Error | OSError) -> Exception:
         """Return what an error of SQLite's or the operating system's is called here."""
+        if is_undecodable(error):
+            return StoreUnavailable("the SQLite file holds text that is not UTF-8", passing=False)
         said = str(error)
         if _NO_DATABASE in said:
             return ConfigurationError("path", "the file is not a SQLite database", cause=error)

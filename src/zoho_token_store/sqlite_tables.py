@@ -6,6 +6,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.codec import STORED, Codec
@@ -24,6 +25,7 @@ from zoho_token_store.errors import CorruptRecord, StoreUnavailable
 from zoho_token_store.keyspace import PointerNames, read_user_pointer, write_user_pointer
 from zoho_token_store.record import TokenRecord
 from zoho_token_store.sqlite_file import SQLiteFile
+from zoho_token_store.sqlite_text import is_text, is_undecodable, lenient
 from zoho_token_store.tables import Tables
 from zoho_token_store.tenure import NO_TENURE, Tenure
 from zoho_token_store.verdict import Head
@@ -55,19 +57,22 @@ class SQLiteRow:
         now_ms: The time of the transaction, ms.
     """
 
-    def __init__(self, record_id: str, stored: Sequence[str | int | None], codec: Codec, now_ms: int) -> None:
-        *fields, access_token, expires_ms, life_ms, access_ends_ms = stored
+    def __init__(self, record_id: str, stored: Sequence[Any], codec: Codec, now_ms: int) -> None:
+        *self._fields, access_token, expires_ms, life_ms, access_ends_ms = stored
         self._id = record_id
-        self._fields = [None if value is None else str(value) for value in fields]
         self._codec = codec
-        self._access = None
-        if access_token is not None and int(access_ends_ms or 0) > now_ms:
-            self._access = int(expires_ms or 0), int(life_ms or 0), str(access_token)
+        self._access: tuple[int, int, str] | None = None
+        self._is_ours = True
+        try:
+            if access_token is not None and int(access_ends_ms or 0) > now_ms:
+                self._access = int(expires_ms or 0), int(life_ms or 0), access_token
+        except (ValueError, OverflowError):  # what is no number stays what it is
+            self._is_ours = False
 
     @property
     def rev(self) -> str:
         """See :class:`Row`."""
-        return self._field("rev") or ""
+        return str(self._field("rev") or "")
 
     def head(self, client_id: str) -> Head:
         """See :class:`Row`."""
@@ -86,15 +91,17 @@ class SQLiteRow:
     def open(self) -> TokenRecord:
         """See :class:`Row`."""
         *fields, client = self._fields
+        if not self._is_ours or not is_text([*self._fields, self._access and self._access[2]]):
+            raise CorruptRecord(self._id, "the record")
         access = " ".join(map(str, self._access)) if self._access else ""
         return self._codec.read(self._id, access, [*fields, None, None, client])
 
-    def _field(self, name: str) -> str | None:
+    def _field(self, name: str) -> Any:
         return self._fields[_FIELDS.index(name)]
 
     def _number(self, name: str) -> int:
         stored = self._field(name) or ""
-        if not stored.isdigit():
+        if not (stored.isdigit() and stored.isascii()):
             raise CorruptRecord(self._id, "the record")
         return int(stored)
 
@@ -105,6 +112,7 @@ class SQLiteTables:
     def __init__(
         self, connection: sqlite3.Connection, namespace: str, names: PointerNames, codec: Codec, now_us: int
     ) -> None:
+        self._connection = connection
         self._run = connection.execute
         self._namespace = namespace
         self._names = names
@@ -114,8 +122,8 @@ class SQLiteTables:
 
     def row(self, record_id: str) -> SQLiteRow | None:
         """See :class:`Tables`."""
-        stored = self._run(_ROW, (self._namespace, record_id, self._now_ms)).fetchone()
-        return stored and SQLiteRow(record_id, stored, self._codec, self._now_ms)
+        found = self._all(_ROW, (self._namespace, record_id, self._now_ms))
+        return SQLiteRow(record_id, found[0], self._codec, self._now_ms) if found else None
 
     def string(self, name: str) -> str:
         """See :class:`Tables`."""
@@ -125,16 +133,17 @@ class SQLiteTables:
         key = (self._namespace, stored_name, self._now_ms)
         alive = "WHERE namespace = ? AND name = ? AND (ends_ms = 0 OR ends_ms > ?)"
         if stored_name.startswith("gone:"):
-            found = self._run(f"SELECT fence, heir FROM tombstones {alive}", key).fetchone()
-            return "" if found is None else f"merged {found[1]}" if found[1] else f"deleted {found[0]}"
-        entries = dict(self._run(f"SELECT entry, record_id FROM pointers {alive}", key).fetchall())
-        return str(entries[""]) if "" in entries else write_user_pointer(entries)
+            found = self._all(f"SELECT fence, heir FROM tombstones {alive}", key)
+            return "".join(f"merged {heir}" if heir else f"deleted {fence}" for fence, heir in found)
+        rows = self._all(f"SELECT entry, record_id FROM pointers {alive}", key)
+        entries = {str(entry): str(record_id) for entry, record_id in rows}
+        return entries[""] if "" in entries else write_user_pointer(entries)
 
     def tenure(self, name: str) -> Tenure:
         """See :class:`Tables`."""
         query = f"SELECT {_TENURE} FROM leases WHERE namespace = ? AND name = ? AND ends_ms > ?"
-        stored = self._run(query, (self._namespace, name, self._now_ms)).fetchone()
-        return Tenure._make(stored) if stored else NO_TENURE
+        found = self._all(query, (self._namespace, name, self._now_ms), _legible)
+        return Tenure._make(found[0]) if found else NO_TENURE
 
     def put_tenure(self, name: str, tenure: Tenure | None) -> None:
         """See :class:`Tables`."""
@@ -146,7 +155,7 @@ class SQLiteTables:
     def calls(self, credential: str) -> list[int]:
         """See :class:`Tables`."""
         query = "SELECT made_ms FROM calls WHERE namespace = ? AND credential = ? AND ends_ms > ? ORDER BY made_ms"
-        return [made_ms for (made_ms,) in self._run(query, (self._namespace, credential, self._now_ms))]
+        return [made_ms for (made_ms,) in self._all(query, (self._namespace, credential, self._now_ms))]
 
     def put_calls(self, credential: str, calls: Sequence[int], ends_ms: int) -> None:
         """See :class:`Tables`."""
@@ -157,13 +166,34 @@ class SQLiteTables:
 
     def ids(self, after: str, most: int) -> list[str]:
         """See :class:`Tables`."""
-        query = "SELECT id FROM records WHERE namespace = ? AND id > ? ORDER BY id LIMIT ?"
-        return [record_id for (record_id,) in self._run(query, (self._namespace, after, most))]
+        # As bytes, which may be no UTF-8 where somebody else has written them.
+        query = "SELECT id FROM records WHERE namespace = ? AND id > CAST(? AS TEXT) AND typeof(id) = 'text'"
+        values = (self._namespace, after.encode("utf-8", "surrogateescape"), most)
+        return [record_id for (record_id,) in self._all(f"{query} ORDER BY id LIMIT ?", values)]
 
     def count(self) -> int:
         """See :class:`Tables`."""
         query = "SELECT count(*) FROM records WHERE namespace = ?"
         return int(self._run(query, (self._namespace,)).fetchone()[0])
+
+    def _all(self, query: str, values: Sequence[object], factory: Callable[[bytes], str] = lenient) -> list[Any]:
+        """Return the rows of a query.
+
+        Args:
+            query: A SELECT.
+            values: What is bound.
+            factory: Makes texts of all that it finds if one of them is not UTF-8; it costs time, so not before.
+        """
+        try:
+            return self._run(query, values).fetchall()
+        except sqlite3.Error as error:
+            if not is_undecodable(error):
+                raise
+        self._connection.text_factory = factory
+        try:
+            return self._run(query, values).fetchall()
+        finally:
+            self._connection.text_factory = str
 
     def leads(self, name: str, record_id: str) -> bool:
         """See :class:`Tables`."""
@@ -231,6 +261,11 @@ class SQLiteTables:
 
     def _unpoint(self, stored_name: str) -> None:
         self._run("DELETE FROM pointers WHERE namespace = ? AND name = ?", (self._namespace, stored_name))
+
+
+def _legible(stored: bytes) -> str:
+    """Return a text that can be written back, if not as it was: what holds no secret, and is replaced before long."""
+    return stored.decode("utf-8", "replace")
 
 
 class SQLiteDatabase:

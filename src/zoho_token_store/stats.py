@@ -23,6 +23,7 @@ NAMES = {
     "name_conflicts": "saves stored without their user name, which another record has",
     "merges": "records merged into another",
     "conflicts": "plans made anew because something else was written first",
+    "adoptions": "tokens taken over from another store",
     "deletes": "records deleted",
     "revocations": "records ended both at Zoho and here",
     "invalidations": "access tokens invalidated",

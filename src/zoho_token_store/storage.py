@@ -9,18 +9,19 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from zoho_token_store.change import Change, user_entry
 from zoho_token_store.clock import ServerClock
 from zoho_token_store.commit import Commit, CommitBuilder
-from zoho_token_store.errors import CorruptRecord, DecryptionFailed, StoreUnavailable, TokenStoreError
+from zoho_token_store.errors import UNREADABLE, StoreUnavailable, TokenStoreError
 from zoho_token_store.keyspace import read_redirect, tombstone
 from zoho_token_store.lease import Lease
 from zoho_token_store.options import Options
 from zoho_token_store.provenance import Trail, check_asked
 from zoho_token_store.question import UNTRIED, Answer, Pause, Question, Wait
-from zoho_token_store.record import TokenRecord
+from zoho_token_store.record import TokenRecord, check_schema
 from zoho_token_store.snapshot import Snapshot
 
 log = logging.getLogger("zoho_token_store")
@@ -93,6 +94,13 @@ class Repository(Protocol):
         """Return about how many records there are: those that have ended by themselves may be among them."""
 
     @abstractmethod
+    def unread(self, record_id: str) -> dict[str, str] | None:
+        """Return what the removal of a record is compared with that nobody can read; None if nothing is there.
+
+        Its revision by its id; nothing if there is no record in its place, but something to which nobody can write one.
+        """
+
+    @abstractmethod
     def in_place(self, records: Iterable[TokenRecord]) -> set[str]:
         """Return the ids of those records that lie as they are written now, their pointers too."""
 
@@ -147,7 +155,9 @@ class Repository(Protocol):
         """Return a record, or the one that it was merged into, if it is there and can still be used.
 
         Raises:
-            CorruptRecord: It was led astray.
+            CorruptRecord: It was led astray, or changed by something else.
+            DecryptionFailed: It cannot be opened.
+            UnsupportedSchema: It was written by a newer release.
         """
         trail = Trail(record_id)
         while True:
@@ -156,6 +166,7 @@ class Repository(Protocol):
             self.load(snapshot, [buried], [trail.end])
             record = snapshot.record(trail.end)
             if record is not None:
+                check_schema(record)
                 check_asked(record, record_id)
                 self.seal_on_sight(record)
                 return record if usable(record) else None
@@ -207,12 +218,24 @@ def read_page(
         readers: Read one record each.
         on_unreadable: See there.
     """
-    page = []
-    for read in readers:
-        try:
-            page.append(read())
-        except (CorruptRecord, DecryptionFailed) as error:
-            if on_unreadable is None:
-                raise
-            on_unreadable(error)
-    return [record for record in page if usable(record)]
+    page = (read_one(partial(_understood, read), on_unreadable) for read in readers)
+    return [record for record in page if record and usable(record)]
+
+
+def read_one(
+    read: Callable[[], TokenRecord | None], on_unreadable: Callable[[TokenStoreError], None] | None
+) -> TokenRecord | None:
+    """Return a record; None if there is none, or if it cannot be read and there is somebody to be told so."""
+    try:
+        return read()
+    except UNREADABLE as error:
+        if on_unreadable is None:
+            raise
+        on_unreadable(error)
+        return None
+
+
+def _understood(read: Callable[[], TokenRecord]) -> TokenRecord:
+    record = read()
+    check_schema(record)
+    return record

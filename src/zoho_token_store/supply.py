@@ -12,9 +12,9 @@ from zoho_token_store.clock import SystemClock
 from zoho_token_store.errors import RefreshRejected, RefreshTimeout, TokenStoreError
 from zoho_token_store.finder import Finder, Found
 from zoho_token_store.margin import LATE, Margin, ahead_margin, drop_in_margin
-from zoho_token_store.match import TokenData
+from zoho_token_store.match import TokenData, data_of
 from zoho_token_store.options import Options
-from zoho_token_store.refresher import Errand, Refresher, data_of
+from zoho_token_store.refresher import Errand, Refresher
 from zoho_token_store.site import find_site
 from zoho_token_store.storage import LeaseLost
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from zoho_token_store.change import Change
 from zoho_token_store.commit import CommitBuilder
@@ -80,3 +80,41 @@ class Transactions:
             strings_read, records_read = snapshot.reads()
             self._repository.load(snapshot, list(strings_read), list(records_read))
         raise StoreUnavailable(f"the record was written by others {MOST_ATTEMPTS} times in a row")
+
+    def foresee(self, plan: Plan, snapshot: Snapshot) -> Change | None:
+        """Return what a plan comes to as things are, and write nothing.
+
+        Args:
+            plan: See :meth:`run`.
+            snapshot: What is known; whatever the plan reads beyond that is loaded into it.
+
+        Raises:
+            TokenStoreError: What the plan raises, once what it was made from was loaded.
+        """
+        while True:
+            snapshot.start_over()
+            change, refusal = self._planned(plan, snapshot)
+            strings, ids = snapshot.guessed()
+            if not strings and not ids:
+                if refusal:
+                    raise refusal
+                return change
+            self._repository.load(snapshot, strings, ids)
+
+    def read_ahead(self, plans: Iterable[Plan], snapshot: Snapshot) -> None:
+        """Load what several plans read, all of them in each round trip, so that each is one more at most."""
+        every = list(plans)
+        while True:
+            snapshot.start_over()
+            for plan in every:
+                self._planned(plan, snapshot)
+            strings, ids = snapshot.guessed()
+            if not strings and not ids:
+                return
+            self._repository.load(snapshot, strings, ids)
+
+    def _planned(self, plan: Plan, snapshot: Snapshot) -> tuple[Change | None, TokenStoreError | None]:
+        try:
+            return plan(snapshot, self._repository.server_clock.now_ms()), None
+        except TokenStoreError as error:
+            return None, error

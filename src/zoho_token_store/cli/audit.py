@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from zoho_token_store.audit import MEANINGS, AuditProgress, Finding
-from zoho_token_store.cli.target import Target, Unusable, on_target
-from zoho_token_store.errors import StoreUnavailable
+from zoho_token_store.audit import MEANINGS, Finding
+from zoho_token_store.cli.progress import progress_bars
+from zoho_token_store.cli.settings import json_option, quiet_option
+from zoho_token_store.cli.target import Target, on_target
 
 
 @click.command()
@@ -35,27 +33,24 @@ from zoho_token_store.errors import StoreUnavailable
     help="How many records or keys are looked at in one step.",
 )
 @click.option("--list", "listed", is_flag=True, help="Name the record of each finding, one a line, on stderr.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as a JSON object.")
+@quiet_option
+@json_option("Print the outcome as a JSON object.")
 def audit(target: Target, repair: bool, unclaimed: bool, batch: int, listed: bool, quiet: bool, as_json: bool) -> None:
     """Look for what a hand edit, a partial restore or an evicting server has left wrong.
 
     Workers go on meanwhile. What is put right is compared in the same step with what was seen, so that nothing is lost
     that a worker writes at that moment. Give it the keys that the workers have, as for rotate-keys.
 
-    The exit status is 0 if nothing is wrong any more, 1 if something is, and 2 if the store cannot be used.
+    The exit status is 0 if nothing is wrong any more, and 1 if something is.
     """
     if unclaimed and not repair:
         raise click.UsageError("--unclaimed changes something, and so needs --repair")
     found: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
-    try:
-        with target.open() as store, _bar(quiet) as show:
-            for progress in store.audit(batch, repair=repair, unclaimed=unclaimed):
-                show(progress)
-                _count(progress.findings, found, repaired, listed)
-    except StoreUnavailable as error:
-        raise Unusable(error) from None
+    with target.open_redis() as store, progress_bars(quiet=quiet) as draw:
+        for progress in store.audit(batch, repair=repair, unclaimed=unclaimed):
+            draw(f"looking at {progress.step}", progress.seen, progress.total)
+            _count(progress.findings, found, repaired, listed)
     left = found - repaired
     if as_json:
         click.echo(json.dumps({"found": dict(found), "repaired": dict(repaired), "left": dict(left)}))
@@ -81,17 +76,3 @@ def _tell(found: Counter[str], repaired: Counter[str], repair: bool) -> None:
             click.echo(f"{kind:13} {found[kind]:>7,} {meaning}{done}")
     if found and not repair:
         click.echo("nothing was changed; --repair puts right what can be")
-
-
-@contextmanager
-def _bar(quiet: bool) -> Iterator[Callable[[AuditProgress], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
-
-        def show(progress: AuditProgress) -> None:
-            if progress.step not in tasks:
-                tasks[progress.step] = bar.add_task(f"looking at {progress.step}", total=None)
-            bar.update(tasks[progress.step], total=progress.total, completed=progress.seen)
-
-        yield show

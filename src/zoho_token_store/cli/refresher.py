@@ -6,16 +6,17 @@ import logging
 import os
 import sys
 import threading
-from typing import Any
 
 import click
 
+from zoho_token_store.cli.settings import quiet_option
 from zoho_token_store.cli.signals import interruptible
+from zoho_token_store.cli.site_options import make_environment, site_options
+from zoho_token_store.cli.status import AWAY, LEFT
 from zoho_token_store.cli.target import Target, on_target
 from zoho_token_store.errors import ConfigurationError, StoreUnavailable, TokenStoreError
 from zoho_token_store.keyspace import check_id
-from zoho_token_store.redis_store import RedisTokenStore
-from zoho_token_store.zoho_sdk import DataCenter
+from zoho_token_store.store import CoordinatedTokenStore
 
 log = logging.getLogger("zoho_token_store.refresher")
 
@@ -23,7 +24,6 @@ GRACE = 1.5
 """How long a refresh that is under way may go on after SIGTERM, seconds."""
 AWAY_REST = 2.0
 """Rest after a round that Redis has not answered, seconds."""
-TOKEN_PATH = "/oauth/v2/token"  # noqa: S105 - a path
 COUNTED = ("refreshes", "leases", "failing", "wait_timeouts", "unavailable")
 
 
@@ -36,14 +36,14 @@ class Rounds:
         every: Longest rest between two rounds, seconds.
     """
 
-    def __init__(self, store: RedisTokenStore, ids: list[str] | None, every: float) -> None:
+    def __init__(self, store: CoordinatedTokenStore, ids: list[str] | None, every: float) -> None:
         self._store = store
         self._ids = ids
         self._every = every
         self._stopped = threading.Event()
         self._ended = threading.Event()
         self._unseen = list(ids or ())
-        self._away = False
+        self.away = False
         self.well = True
         self.failure: Exception | None = None
 
@@ -93,9 +93,9 @@ class Rounds:
             if not self._stopped.is_set():
                 log.error("this round was cut short: %s", error)
             return self._every
-        if self._away:
+        if self.away:
             log.warning("Redis can be used again")
-        self._away = False
+        self.away = False
         rest = min(rest, self._every)
         self._report(before, self._store.stats(), rest)
         self.well = self.well and not unknown
@@ -105,9 +105,9 @@ class Rounds:
         """Say once that Redis is away; return how long to rest, seconds."""
         rest = min(AWAY_REST, self._every)
         if not self._stopped.is_set():
-            level = logging.DEBUG if self._away else logging.WARNING
+            level = logging.DEBUG if self.away else logging.WARNING
             log.log(level, "Redis cannot be used, the next round is in %.0f s: %s", rest, error)
-        self._away = True
+        self.away = True
         return rest
 
     def _look_for_unseen(self) -> bool:
@@ -135,12 +135,7 @@ class Rounds:
     multiple=True,
     help="Keep this token fresh; may be repeated. Without it, all tokens of the namespace, those that nobody uses too.",
 )
-@click.option(
-    "--accounts-url",
-    metavar="URL",
-    help="Base URL of the accounts server, for tokens whose API domain the SDK does not know; goes with --crm-url.",
-)
-@click.option("--crm-url", metavar="URL", help="Base URL of CRM for the same tokens.")
+@site_options
 @click.option(
     "--every",
     type=click.FloatRange(1, 3600),
@@ -151,6 +146,7 @@ class Rounds:
 )
 @click.option("--once", is_flag=True, help="One round. The exit status is 1 if a token could not be refreshed.")
 @click.option("--verbose", is_flag=True, help="Log each round too.")
+@quiet_option
 def refresher(
     target: Target,
     ids: tuple[str, ...],
@@ -159,6 +155,7 @@ def refresher(
     every: float,
     once: bool,
     verbose: bool,
+    quiet: bool,
 ) -> None:
     """Keep tokens fresh, so that no worker ever has to refresh.
 
@@ -167,11 +164,11 @@ def refresher(
     elected, as among workers, and if none runs the workers refresh by themselves.
 
     SIGTERM and SIGINT end it within two seconds or so, with exit status 0; a token that is being refreshed is left to
-    the others at once. A Redis that is away is waited for. The exit status is 2 if an option cannot be used.
+    the others at once. A Redis that is away is waited for.
     """
-    _start_log(verbose)
+    _start_log(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     checked = [check_id(each) for each in ids] or None
-    store = target.open(refresh="managed", environment=_environment(accounts_url, crm_url))
+    store = target.open(refresh="managed", environment=make_environment(accounts_url, crm_url))
     rounds = Rounds(store, checked, every)
     with store:
         stopped = _run(rounds, once)
@@ -182,7 +179,7 @@ def refresher(
     elif rounds.failure:
         raise rounds.failure
     elif not rounds.well:
-        sys.exit(1)
+        sys.exit(AWAY if rounds.away else LEFT)
 
 
 def _run(rounds: Rounds, once: bool) -> bool:
@@ -198,23 +195,7 @@ def _run(rounds: Rounds, once: bool) -> bool:
     return False
 
 
-def _environment(accounts_url: str | None, crm_url: str | None) -> Any:
-    """Return the environment of tokens that the SDK does not know one for; None if there is none."""
-    if accounts_url is None and crm_url is None:
-        return None
-    if not accounts_url or not crm_url:
-        raise click.UsageError("--accounts-url and --crm-url go together")
-    for option, value in (("--accounts-url", accounts_url), ("--crm-url", crm_url)):
-        if not value.startswith(("https://", "http://")):
-            raise click.BadParameter("must start with https:// or http://", param_hint=option)
-    where = crm_url.rstrip("/"), accounts_url.rstrip("/") + TOKEN_PATH, crm_url.rstrip("/")
-    try:
-        return DataCenter.Environment(*where)
-    except TypeError:  # SDK 5.0 wants a name
-        return DataCenter.Environment(*where, "custom")
-
-
-def _start_log(verbose: bool) -> None:
+def _start_log(level: int) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     # This package alone: the HTTP client and the SDK have nothing to say that is wanted here.
-    logging.getLogger("zoho_token_store").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("zoho_token_store").setLevel(level)

@@ -8,12 +8,12 @@ import sys
 from dataclasses import asdict
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from zoho_token_store.cli.progress import progress_bars
+from zoho_token_store.cli.settings import json_option, quiet_option
 from zoho_token_store.cli.target import Target, on_target
-from zoho_token_store.redis_store import RedisTokenStore
 from zoho_token_store.rotation import RotationProgress
+from zoho_token_store.store import CoordinatedTokenStore
 
 
 @click.command()
@@ -26,8 +26,8 @@ from zoho_token_store.rotation import RotationProgress
     metavar="RECORDS",
     help="How many records are looked at in one round trip.",
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as a JSON object.")
+@quiet_option
+@json_option("Print the outcome as a JSON object.")
 def rotate_keys(target: Target, batch: int, quiet: bool, as_json: bool) -> None:
     """Move every record to the keys that the fleet writes with.
 
@@ -49,11 +49,9 @@ def rotate_keys(target: Target, batch: int, quiet: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _rotate(store: RedisTokenStore, batch: int, quiet: bool) -> RotationProgress:
-    columns = (TextColumn("moving records"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def _rotate(store: CoordinatedTokenStore, batch: int, quiet: bool) -> RotationProgress:
     done = RotationProgress(0)
-    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=None)
+    with progress_bars(quiet=quiet) as draw:
         for done in store.rotate_keys(batch):
-            bar.update(task, total=max(done.total, done.seen), completed=done.seen + len(done.failed))
+            draw("moving records", done.seen + len(done.failed), max(done.total, done.seen))
     return done

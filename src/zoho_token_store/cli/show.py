@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from typing import Any
 
 import click
 
+from zoho_token_store.cli.plain import as_json as json_of
+from zoho_token_store.cli.plain import plain
+from zoho_token_store.cli.settings import json_option
 from zoho_token_store.cli.target import Target, on_target
 from zoho_token_store.keyspace import check_id
 
@@ -19,7 +21,7 @@ SECRETS = ("client_secret", "refresh_token", "grant_token", "access_token")
 @click.command()
 @on_target
 @click.argument("record_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
+@json_option("A JSON object.")
 @click.option("--reveal", is_flag=True, help="Print the secrets too, after a question on the terminal.")
 def show(target: Target, record_id: str, as_json: bool, reveal: bool) -> None:
     """Show the token under an ID. It is only looked at: nothing is refreshed, and no lease is taken.
@@ -34,10 +36,10 @@ def show(target: Target, record_id: str, as_json: bool, reveal: bool) -> None:
         click.confirm("This prints tokens and the client secret in the clear. Go on?", abort=True, err=True)
     told = _tell(token, reveal=reveal)
     if as_json:
-        click.echo(json.dumps(told))
+        click.echo(json_of(told))
         return
     for name, value in told.items():
-        click.echo(f"{name:15}{_plain(value)}")
+        click.echo(f"{name:15}{plain(value)}")
 
 
 def _tell(token: Any, *, reveal: bool) -> dict[str, str | None]:
@@ -50,10 +52,3 @@ def _tell(token: Any, *, reveal: bool) -> dict[str, str | None]:
     expires_in = token.get_expires_in()
     told["expires"] = expires_in and datetime.fromtimestamp(int(expires_in) / 1000, timezone.utc).isoformat()
     return told
-
-
-def _plain(value: str | None) -> str:
-    """Return a value for a terminal, which must not be steered by what somebody has saved."""
-    if value is None:
-        return "-"
-    return "".join(each if each.isprintable() else "?" for each in value)

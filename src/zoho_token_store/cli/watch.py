@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 
 import click
 
+from zoho_token_store.cli.duration import read_duration
+from zoho_token_store.cli.settings import json_option
 from zoho_token_store.cli.signals import interruptible
 from zoho_token_store.cli.target import Target, on_target
 from zoho_token_store.errors import StoreUnavailable
@@ -24,7 +26,6 @@ GAPS = {
     "lost": "Redis has lost data, and the events of that time with it: some may be missing here",
 }
 SINCE = "must be a time such as 10m (s, m, h or d), an event's id such as 1700000000000-0, or all"
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Show = Callable[[Event], None]
 
@@ -38,7 +39,7 @@ Show = Callable[[Event], None]
     " kept. Without it: with what happens from now on, or with all if it does not follow.",
 )
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Go on with what happens from now on.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_option("One JSON object a line.")
 def watch(target: Target, since: str | None, follow: bool, as_json: bool) -> None:
     """Print what happens to the tokens: when, what, to which record, and by which process.
 
@@ -49,7 +50,7 @@ def watch(target: Target, since: str | None, follow: bool, as_json: bool) -> Non
     A Redis that goes away is waited for, and then the events go on where they ended. SIGTERM and SIGINT end it, with
     exit status 0.
     """
-    with target.open() as store, store.events(_start(since, follow)) as events:
+    with target.open_redis() as store, store.events(_start(since, follow)) as events:
         show = _show_json if as_json else _show_line
         try:
             with interruptible():
@@ -64,8 +65,8 @@ def _start(since: str | None, follow: bool) -> str | float | None:
         return 0.0 if follow else None
     if since == "all":
         return None
-    if ago := re.fullmatch(r"(\d{1,6})([smhd])", since, re.ASCII):
-        return float(ago[1]) * SECONDS[ago[2]]
+    if (ago := read_duration(since)) is not None:
+        return ago
     if re.fullmatch(r"\d{1,19}-\d{1,20}", since, re.ASCII):
         return since
     raise click.BadParameter(SINCE, param_hint="--since")
@@ -102,7 +103,8 @@ def _show(events: EventReader, show: Show, wait: float = 0.0) -> int:
     if batch.gap:
         _say(GAPS[batch.gap])
     for event in batch.events:
-        show(event)
+        for each in event.each():
+            show(each)
     return len(batch.events)
 
 

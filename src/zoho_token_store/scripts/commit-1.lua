@@ -10,7 +10,8 @@ Arguments
                index into KEYS, "rev" (revision of a record) or "value" (of a string), the expected value, "" for none
   then, for each write until the end:
                number of further arguments, index into KEYS, command, further arguments
-             Two of the commands are ours, since they need what only Redis knows at that moment:
+             Three of the commands are ours, two of them since they need what only Redis knows at that moment:
+             DROP <index> ...             remove the key and further ones, by their indexes into KEYS
              RELEASE <owner> <fence>      end a lease that this owner holds or that has run out; another's live lease
                                           stays and starts counting its attempts anew
              BURY <least fence> <ttl_ms>  set a tombstone with a fence of this moment
@@ -49,7 +50,13 @@ redis.call('DEL', KEYS[1])
 while ARGV[at] do
   local last = at + 2 + tonumber(ARGV[at])
   local key, command = KEYS[tonumber(ARGV[at + 1])], ARGV[at + 2]
-  if command == 'RELEASE' then
+  if command == 'DROP' then
+    local others = {}
+    for i = at + 3, last do
+      others[#others + 1] = KEYS[tonumber(ARGV[i])]
+    end
+    redis.call('DEL', key, unpack(others))
+  elseif command == 'RELEASE' then
     release(key, ARGV[at + 3], ARGV[at + 4])
   elseif command == 'BURY' then
     local fence = string.format('%.0f', math.max(tonumber(ARGV[at + 3]), now_us))

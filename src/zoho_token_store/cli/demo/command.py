@@ -18,9 +18,9 @@ from zoho_token_store.cli.demo.run import View, run_store
 from zoho_token_store.cli.demo.table import print_table
 from zoho_token_store.cli.demo.view import LineView, LiveView, SilentView
 from zoho_token_store.cli.demo.workload import Workload
+from zoho_token_store.cli.settings import json_option
+from zoho_token_store.cli.status import INTERRUPTED
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells give it."""
 STORES = {"file": ("file",), "redis": ("redis",), "both": ("file", "redis")}
 
 
@@ -35,7 +35,7 @@ STORES = {"file": ("file",), "redis": ("redis",), "both": ("file", "redis")}
 )
 @click.option("--store", type=click.Choice(list(STORES)), default="both", show_default=True, help="Which store to try.")
 @click.option("--redis-url", metavar="URL", help="Use this Redis; without it, one is found and started.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@json_option("Print one JSON document and nothing else.")
 @click.pass_context
 def demo(
     context: click.Context, workers: int, seconds: float, store: str, redis_url: str | None, as_json: bool

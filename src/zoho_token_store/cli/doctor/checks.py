@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-from zoho_token_store.cli.doctor.facts import Facts
+from zoho_token_store.cli.doctor.facts import DISK_SECONDS, Facts
 from zoho_token_store.clock import AGREE_MS
 from zoho_token_store.link import LEAST_VERSION
 
@@ -138,6 +138,28 @@ def _replicas(facts: Facts) -> Found:
     return "hint", f"{what}: none may be away", "one replica more than min_replicas"
 
 
+def _on_disk(facts: Facts) -> Found:
+    told = facts.on_disk
+    if told is None:
+        return None
+    if told.refused:
+        what = "the Redis user may not ask whether a save is on disk (WAITAOF)"
+        return (
+            "warning",
+            f"{what}: min_replicas counts replicas that have it in memory",
+            "the rules that `zoho-tokens acl worker --waitaof` prints",
+        )
+    late = f"within {DISK_SECONDS} s, and a save of a new refresh token waits for that: it is NotDurable"
+    if not told.here:
+        what = "the server has not confirmed that a write is on its disk"
+        return "danger", f"{what} {late}", "appendfsync everysec or always; with `no` it never confirms"
+    there = facts.number("connected_slaves")
+    if told.replicas >= facts.min_replicas or (there is not None and there < facts.min_replicas):
+        return None  # of too few replicas another check speaks
+    what = f"{told.replicas} of {facts.min_replicas} replicas have confirmed that a write is on their disks"
+    return "danger", f"{what} {late}", "appendonly yes, and appendfsync everysec or always, on the replicas too"
+
+
 def _readable(facts: Facts) -> Found:
     if not facts.records or not facts.records.readable or not facts.keys.ids:
         return None
@@ -245,6 +267,7 @@ CHECKS: dict[str, Callable[[Facts], Found]] = {
     "clock": _clock,
     "memory": _memory,
     "replicas": _replicas,
+    "on-disk": _on_disk,
     "plain-records": _readable,
     "missing-keys": _sealed,
     "plain-pointers": _pointers,

@@ -11,12 +11,14 @@ import redis
 
 from zoho_token_store.cli.doctor.checks import CHECKS, Finding, findings
 from zoho_token_store.cli.doctor.gather import Gatherer
-from zoho_token_store.cli.target import Target, Unusable, on_target
+from zoho_token_store.cli.settings import json_option
+from zoho_token_store.cli.status import DANGER, DONE, LEFT
+from zoho_token_store.cli.target import Away, Target, on_target
 from zoho_token_store.errors import StoreUnavailable
 from zoho_token_store.refusal import refusal
 
-STATUS = {"danger": 3, "warning": 1, "hint": 0}
-"""The exit status by the gravest finding; 2 is for what cannot be used."""
+STATUS = {"danger": DANGER, "warning": LEFT, "hint": DONE}
+"""The exit status by the gravest finding."""
 
 
 @click.command()
@@ -28,7 +30,7 @@ STATUS = {"danger": 3, "warning": 1, "hint": 0}
     show_default=True,
     help="What the workers' option min_replicas is.",
 )
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of what was found.")
+@json_option("A JSON list of what was found.")
 def doctor(target: Target, min_replicas: int, as_json: bool) -> None:
     """Say what would lose or leak tokens, and what to do about it.
 
@@ -36,14 +38,13 @@ def doctor(target: Target, min_replicas: int, as_json: bool) -> None:
     their environment. It changes nothing, and asks for no configuration that may hold passwords. What the Redis user
     may not ask is said to be unknown.
 
-    The exit status is 0 if all is well or there are hints only, 1 for warnings, 3 for dangers, and 2 if Redis cannot be
-    reached or an option cannot be used.
+    The exit status is 0 if all is well or there are hints only, 1 for warnings, and 3 for dangers.
     """
     try:
-        facts = Gatherer(target.url, target.namespace).gather(os.environ, min_replicas)
+        facts = Gatherer(target.url, target.check_redis()).gather(os.environ, min_replicas)
     except (redis.RedisError, OSError) as error:
         why = refusal(error) or f"Redis does not answer ({type(error).__name__})"
-        raise Unusable(StoreUnavailable(why, cause=error)) from None
+        raise Away(StoreUnavailable(why, cause=error)) from None
     found = list(findings(facts))
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in found]))

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+DISK_SECONDS = 3
+"""How long a write is given to be on disk: with ``appendfsync everysec`` it takes a second or so."""
+
 
 @dataclass(frozen=True)
 class Way:
     """How Redis is reached.
 
     Attributes:
-        local: Whether it stays on this machine: a Unix socket, or a loopback address.
+        local: Whether it stays on this machine, all of it: a Unix socket, or loopback addresses of the server and of
+            whoever is asked for it.
         tls: Whether it is encrypted.
         verified: Whether the server's certificate and the name in it are checked.
     """
@@ -65,6 +69,21 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
+class OnDisk:
+    """What a server with an append-only file says of a write when it is asked whether that is on disk.
+
+    Attributes:
+        here: Whether it has it there itself.
+        replicas: How many replicas have it there.
+        refused: Whether the user may not ask.
+    """
+
+    here: bool = False
+    replicas: int = 0
+    refused: bool = False
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that the checks go by. None stands for what could not be found out.
 
@@ -76,6 +95,7 @@ class Facts:
         open_to_all: Whether anybody who reaches Redis may read the namespace without a password.
         missing: Commands that the server does not have.
         refused: Commands that the user may not run.
+        on_disk: What has become of a write; None too if nobody waits for replicas, or if the server cannot tell.
         records: What the records look like.
         neighbours: What else is in the database.
         keys: The keys of this process.
@@ -91,6 +111,7 @@ class Facts:
     open_to_all: bool | None = None
     missing: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    on_disk: OnDisk | None = None
     records: Records | None = None
     neighbours: Neighbours | None = None
     keys: Keys = Keys()

@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 import redis
 
 from zoho_token_store.address import Target, read_url
-from zoho_token_store.cli.doctor.facts import Facts, Keys, Neighbours, Records, Way
+from zoho_token_store.cli.doctor.facts import DISK_SECONDS, Facts, Keys, Neighbours, OnDisk, Records, Way
 from zoho_token_store.codec import MARK
 from zoho_token_store.environment import KEYS_VARIABLE, POINTER_KEYS_VARIABLE, SWITCH_VARIABLES
 from zoho_token_store.keyring import read_keys, read_pointer_keys
 from zoho_token_store.keyspace import PREFIX, Keyspace
-from zoho_token_store.link import COMMANDS, Line
+from zoho_token_store.link import BLOCK_MS, COMMANDS, Line
 from zoho_token_store.refusal import refusal
-from zoho_token_store.script import PAGE, READ, TRY
+from zoho_token_store.script import READ, TRY
 from zoho_token_store.topology import topology_from_url
 
 LOOKED_AT = 500
 """Most records that are looked at."""
 SCANNED = 20_000
-"""Most keys that are looked at for others than ours."""
+"""Most keys that are looked at for others than ours, and most ids for such as have records."""
 STEP = 100
 """How many records or keys one question is about: a millisecond or so of the server's time."""
 
@@ -74,7 +74,7 @@ class Gatherer:
 
     def __init__(self, url: str, namespace: str) -> None:
         self._url = url
-        self._way = way_of(read_url(url))
+        self._target = read_url(url)
         self._keys = Keyspace(namespace)
         self._line = self._connect(url)
         self._unknown: list[str] = []
@@ -97,13 +97,14 @@ class Gatherer:
         with contextlib.closing(self._line):
             info = self._try("what INFO says", self._info, None)
             return Facts(
-                way=self._way,
+                way=way_of(self._target, self._line.host),
                 min_replicas=min_replicas,
                 info=info or {},
                 skew_ms=self._try("the clock of Redis", self._skew_ms, None),
                 open_to_all=self._open_to_all(),
                 missing=self._try("which commands the server has", self._missing, ()) or (),
-                refused=tuple(self._refused()),
+                refused=tuple(self._refused(min_replicas)),
+                on_disk=self._on_disk(min_replicas) if min_replicas else None,
                 records=self._try("what records look like", self._records, None),
                 neighbours=self._try("what else is in the database", self._neighbours, None),
                 keys=keys_of(environ),
@@ -145,7 +146,7 @@ class Gatherer:
         known = self._ask("COMMAND", "INFO", *COMMANDS)
         return tuple(name for name, what in zip(COMMANDS, known, strict=True) if what is None) if known else ()
 
-    def _refused(self) -> Iterator[str]:
+    def _refused(self, min_replicas: int) -> Iterator[str]:
         nothing = self._keys.nothing
         questions: tuple[tuple[str | int, ...], ...] = (
             ("PING",),
@@ -156,6 +157,10 @@ class Gatherer:
             ("XINFO", "STREAM", nothing),
             ("EVALSHA", "0" * 40, 0),
         )
+        if min_replicas:
+            questions += (("WAIT", 0, 1),)
+        if self._target.kind == "redis+cluster":
+            questions += (("ASKING",),)
         for question in questions:
             try:
                 self._ask(*question)
@@ -175,13 +180,26 @@ class Gatherer:
             if refusal(redis.ResponseError(why)) or "NOPERM" in why:
                 yield name
 
+    def _on_disk(self, min_replicas: int) -> OnDisk | None:
+        """Ask as a save does whether a write is on disk: the last of this connection, the trial of the commands."""
+        here = replicas = 0
+        for _ in range(DISK_SECONDS * 1000 // BLOCK_MS):
+            try:
+                here, replicas = self._ask("WAITAOF", 1, min_replicas, BLOCK_MS)
+            except redis.ResponseError as error:  # before Redis 7.2, without an append-only file, or not allowed
+                return OnDisk(refused=True) if refusal(error) else None
+            if here and replicas >= min_replicas:
+                break
+        return OnDisk(bool(here), int(replicas))
+
     def _records(self) -> Records:
-        after, fields = "-", list[list[Any]]()
-        while len(fields) < LOOKED_AT:
-            ids = self._ask("EVAL", PAGE.text, 2, self._keys.ids, self._keys.expiring, after, STEP)
+        after, passed, fields = "-", 0, list[list[Any]]()
+        while len(fields) < LOOKED_AT and passed < SCANNED:
+            # Not by the script that lists ids for workers, which also forgets those that have ended.
+            ids = self._ask("ZRANGEBYLEX", self._keys.ids, after, "+", "LIMIT", 0, STEP)
             if not ids:
                 break
-            after = f"({ids[-1]}"
+            after, passed = f"({ids[-1]}", passed + len(ids)
             keys = [key for each in ids for key in (self._keys.token(each), self._keys.access(each))]
             fields += [stored[1] for stored in self._ask("EVAL", READ.text, len(keys), *keys, 0)[2] if stored]
         metas = [str(each[12] or "") for each in fields]
@@ -209,10 +227,17 @@ class Gatherer:
         return Neighbours(len(namespaces), foreign)
 
 
-def way_of(target: Target) -> Way:
-    """Return how Redis is reached, by what its URL says."""
+def way_of(target: Target, host: str | None) -> Way:
+    """Return how Redis is reached.
+
+    Args:
+        target: What its URL says.
+        host: Of the server that a connection led to, which Sentinels or nodes of a cluster have named; None for a
+            Unix socket.
+    """
     options = target.options
-    local = all(_is_loopback(address.host) for address in target.hosts)  # a Unix socket has none
+    hosts = [address.host for address in target.hosts] + ([] if host is None else [host])
+    local = all(map(_is_loopback, hosts))
     careless = options.get("ssl_cert_reqs") == "none" or options.get("ssl_check_hostname") is False
     return Way(local, target.tls, not careless)
 

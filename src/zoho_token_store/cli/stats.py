@@ -1,0 +1,93 @@
+"""``zoho-tokens stats``: what a store can say of the fleet that uses it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from zoho_token_store.cli.fleet.census import count_tokens
+from zoho_token_store.cli.fleet.happenings import read_all
+from zoho_token_store.cli.fleet.leases import FleetLine, paused
+from zoho_token_store.cli.plain import as_json as json_of
+from zoho_token_store.cli.plain import plain
+from zoho_token_store.cli.settings import json_option, quiet_option
+from zoho_token_store.cli.target import Target, on_target
+from zoho_token_store.cli.view import CALENDAR_MS
+from zoho_token_store.redis_store import RedisTokenStore
+
+PER_PROCESS = "look-ups, hit rates, waits and retries are counted in each process: store.stats(), or its metrics"
+NO_FLEET = f'the events of a file are in its table "events"; {PER_PROCESS}'
+
+
+@click.command()
+@on_target
+@quiet_option
+@json_option("A JSON object.")
+def stats(target: Target, quiet: bool, as_json: bool) -> None:
+    """Count the tokens and what the fleet has done with them, as far as the store knows.
+
+    Tokens are counted by how they stand. From Redis come also the refreshes that are under way or held back, how many
+    clients wait on the server (for a refresh, for events, or for something else), and the events, of which the last
+    10,000 or so are kept. What Redis never sees is counted in each process alone, and is not here: look-ups, hit rates
+    of near caches, waits, retries. It looks at every token and every key, some at a time.
+    """
+    with target.open() as store:
+        *_, census = count_tokens(store)
+        told: dict[str, Any] = {"tokens": census.told(), "leases": None, "blocked_clients": None, "events": None}
+        if isinstance(store, RedisTokenStore):
+            told |= _of_fleet(store, target)
+    if as_json:
+        click.echo(json_of(told))
+        return
+    _tell(told)
+    if not quiet:
+        click.echo(PER_PROCESS if told["events"] else NO_FLEET, err=True)
+
+
+def _of_fleet(store: RedisTokenStore, target: Target) -> dict[str, Any]:
+    with FleetLine(target) as line:
+        *_, leases = line.leases()
+        blocked = line.blocked()
+    with store.events() as reader:
+        seen = read_all(reader)
+    return {
+        "leases": {"held": sum(lease.held for lease in leases), "paused": dict(sorted(paused(leases).items()))},
+        "blocked_clients": blocked,
+        "events": {
+            "since": _time(seen.since_ms),
+            "processes": len(seen.processes),
+            "counts": dict(sorted(seen.names.items())),
+        },
+    }
+
+
+def _time(at_ms: int | None) -> str | None:
+    # Whoever can write to Redis can make an event of any time.
+    if at_ms is None or at_ms > CALENDAR_MS:
+        return None
+    return datetime.fromtimestamp(at_ms / 1000, timezone.utc).isoformat(timespec="seconds")
+
+
+def _tell(told: dict[str, Any]) -> None:
+    tokens = dict(told["tokens"])
+    _line("tokens", tokens.pop("total"))
+    for name, number in tokens.items():
+        _line(f"  {name.replace('_', ' ')}", number)
+    if told["leases"]:
+        _line("refreshes under way", told["leases"]["held"])
+        _line("refreshes held back", sum(told["leases"]["paused"].values()))
+        for reason, number in told["leases"]["paused"].items():
+            _line(f"  {plain(reason)}", number)
+        _line("clients that wait on the server", told["blocked_clients"])
+    if told["events"]:
+        counts = told["events"]["counts"]
+        _line("events", sum(counts.values()), f"since {told['events']['since']}" if counts else "")
+        for name, number in counts.items():
+            _line(f"  {plain(name)}", number)
+        _line("processes that have done these", told["events"]["processes"])
+
+
+def _line(name: str, number: int | None, remark: str = "") -> None:
+    click.echo(f"{name:32}{'-' if number is None else format(number, ','):>12}  {remark}".rstrip())

@@ -1,0 +1,1 @@
+"""``zoho-tokens top``: a live view of the fleet."""
