@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from conftest import ALL, EVERYTHING, LIMITED, backends, find_backend
-from contract.local import LOCAL, LocalPlace, make_place
-from contract.underneath import Underneath, UnderRedis, UnderTables
+from contract.local import LOCAL, PARTITIONED, PARTITIONS, LocalPlace, PartitionedPlace, make_place
+from contract.underneath import Underneath, UnderPartitions, UnderRedis, UnderTables
 from servers import Backend, Protocol, ServerPool, newest_binary
 from zoho_token_store import AesGcmCipher, CoordinatedTokenStore, RedisTokenStore
 from zoho_token_store.codec import Codec, SealedCodec
@@ -31,10 +31,15 @@ EVERY = [*READABLE, pytest.param(SEALED, id=f"{SEALED[0]}-resp{SEALED[1]}"), *LO
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what looks into Redis itself where a store keeps its tokens elsewhere."""
-    looks = [item for item in items if _looks_into_redis(item) and _parameter(item)[0] in LOCAL]
-    config.hook.pytest_deselected(items=looks)
-    items[:] = [item for item in items if item not in set(looks)]
+    """Leave out what looks into Redis where a store keeps its tokens elsewhere, and what partitions do not do."""
+    left_out = {item for item in items if _is_left_out(item, _parameter(item)[0])}
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _is_left_out(item: pytest.Item, place: str) -> bool:
+    is_undivided = item.get_closest_marker("undivided") is not None
+    return (place in LOCAL and _looks_into_redis(item)) or (place in PARTITIONED and is_undivided)
 
 
 def _looks_into_redis(item: pytest.Item) -> bool:
@@ -64,7 +69,7 @@ def make_backend(
 ) -> Iterator[Backend | LocalPlace]:
     """Provide the back end that a parameter of the test names."""
     if request.param[0] in LOCAL:
-        yield make_place(request.param[0], folder)
+        yield make_place(request.param[0], folder, lambda: server_pool.get(newest_binary().name))
     elif request.param == SEALED:
         yield Backend(*SEALED, server_pool.get(newest_binary().name))
     else:
@@ -95,7 +100,7 @@ def make_store(backend: Backend | LocalPlace, keys: dict[str, Any], namespace: s
     standard = keys if "sealed" in backend.name else {}
     with ExitStack() as stack:
 
-        def make(namespace: str = namespace, **options: Any) -> CoordinatedTokenStore:
+        def make(namespace: str = namespace, **options: Any) -> Any:
             options = standard | options
             if isinstance(backend, Backend):
                 backend.admit(namespace)
@@ -138,7 +143,14 @@ def underneath(backend: Backend | LocalPlace, namespace: str, request: pytest.Fi
     if isinstance(backend, Backend):
         return UnderRedis(request.getfixturevalue("raw"), request.getfixturevalue("codec"), namespace)
     store = request.getfixturevalue("make_store")()
-    return UnderTables(store._repository._database)
+    if not isinstance(backend, PartitionedPlace):
+        return UnderTables(store._repository._database)
+    if backend.server is None:
+        inside: list[Underneath] = [UnderTables(each._repository._database) for each in store.stores]
+    else:
+        client = backend.server.client(decode_responses=True)
+        inside = [UnderRedis(client, Codec(), f"{namespace}.{number}") for number in range(PARTITIONS)]
+    return UnderPartitions(inside, store._partitions.with_id)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def stores(make_store) -> list[RedisTokenStore]:
         pytest.param(
             lambda n: {"user": "ada", "client_id": "1000.ONE" if n % 2 else None, "refresh": "rt"},
             id="with and without client",
+            marks=pytest.mark.undivided,
         ),
         pytest.param(lambda n: {"id": "chosen", "user": "ada", "refresh": f"rt{n}"}, id="one chosen id"),
         pytest.param(lambda n: {"id": f"chosen{n}", "user": "ada", "refresh": f"rt{n}"}, id="six chosen ids"),

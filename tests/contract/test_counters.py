@@ -16,7 +16,7 @@ NAMES = {
     "finds", "leases", "takeovers", "waits", "wait_timeouts", "failing", "saves", "late_saves", "name_conflicts",
     "merges", "conflicts", "deletes", "invalidations", "retries", "unavailable", "saves_kept", "saves_dropped",
     "saves_not_durable", "revocations", "refreshes", "refreshes_failed", "refreshes_throttled", "refreshes_rejected",
-    "near_hits", "near_outage_hits", "near_emptied", "restored",
+    "adoptions", "near_hits", "near_outage_hits", "near_emptied", "restored",
 }  # fmt: skip
 
 

@@ -88,6 +88,7 @@ class TestLateNames:
         store.delete_token(new)
         assert store.get_tokens() == []
 
+    @pytest.mark.undivided
     def test_a_chain_of_merges_leads_to_the_end(self, store: RedisTokenStore) -> None:
         """A record merged into one that is merged in turn is reached by all its ids."""
         oldest = saved(store, "ada", refresh="rt1", access="at1")

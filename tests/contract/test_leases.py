@@ -76,6 +76,20 @@ def test_one_process_is_one_winner(store: RedisTokenStore, due: str) -> None:
     assert sum(refreshes for refreshes, _ in outcomes) == 1
 
 
+def test_who_holds_the_lease_does_not_wait_for_itself(store: RedisTokenStore, due: str, wait_for) -> None:
+    """A thread that asks again, since its refresh has failed, has its answer at once, though others wait for it."""
+    winner = store.find_token_by_id(due)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(store.find_token_by_id, due)
+        wait_for(lambda: store.stats()["waits"])
+        began = time.monotonic()
+        winner = store.find_token_by_id(due)
+        assert winner.get_access_token() is None
+        assert time.monotonic() - began < 4, "half of the lease"
+        store.save_token(refreshed(winner, "at2"))
+        assert waiting.result(10).get_access_token() == "at2"
+
+
 @pytest.mark.parametrize("credential", [{"grant": "gt"}, {"refresh": "rt"}])
 def test_a_new_credential_is_spent_once(store: RedisTokenStore, other: RedisTokenStore, wait_for, credential) -> None:
     """Workers that boot on one code or refresh token, by different selectors, meet: one spends it, one waits."""

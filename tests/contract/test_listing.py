@@ -7,7 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from contract.tokens import by_access, by_user, contents, make_token, user_of
-from zoho_token_store import ConfigurationError, RedisTokenStore, TokenNotFound
+from zoho_token_store import (
+    ConfigurationError,
+    CorruptRecord,
+    InvalidToken,
+    RedisTokenStore,
+    TokenNotFound,
+    TokenStoreError,
+)
+from zoho_token_store.keyspace import Keyspace
 
 
 def fill(store: RedisTokenStore, number: int) -> list[str]:
@@ -63,6 +71,17 @@ def test_iter_tokens_is_lazy(store: RedisTokenStore) -> None:
     assert seen == [ids[0], *ids[1:4], ids[5]]
 
 
+def test_what_cannot_be_read_is_told(store: RedisTokenStore, raw, namespace: str) -> None:
+    """The others come all the same; without somebody who is told, it ends the listing."""
+    ids = sorted(fill(store, 5))
+    raw.hset(Keyspace(namespace).token(ids[1]), "fence", "x")
+    told: list[TokenStoreError] = []
+    assert [token.get_id() for token in store.iter_tokens(2, told.append)] == [ids[0], *ids[2:]]
+    assert [getattr(error, "record_id", None) for error in told] == [ids[1]]
+    with pytest.raises(CorruptRecord):
+        list(store.iter_tokens())
+
+
 @pytest.mark.parametrize("batch", [0, -1, 10_001, True, 2.0, "5", None])
 def test_a_bad_batch_is_refused(store: RedisTokenStore, batch) -> None:
     """The message says what is allowed."""
@@ -89,6 +108,43 @@ def test_an_id_alone_takes_no_lease(store: RedisTokenStore, other: RedisTokenSto
     assert other.find_token(asked).get_refresh_token() == "rt"
     assert asked.get_refresh_token() == "rt"
     assert other.stats()["leases"] == 0
+
+
+def test_get_by_user_is_a_look(store: RedisTokenStore, other: RedisTokenStore) -> None:
+    """It gives the tokens of a user under every client, due ones too, takes no lease, and knows nobody else."""
+    tokens = [
+        make_token("ada", client_id=f"1000.{number}", refresh=f"rt{number}", access="at", left=5) for number in "12"
+    ]
+    for token in (*tokens, make_token("adam", refresh="rt")):
+        store.save_token(token)
+    found = sorted(other.get_by_user("ada"), key=lambda token: token.get_client_id())
+    assert [contents(token) for token in found] == [contents(token) for token in tokens]
+    assert other.get_by_user("eve") == other.get_by_user("ad\udc80") == []
+    assert other.stats()["leases"] == 0
+    store.delete_token(tokens[0].get_id())
+    assert [contents(token) for token in other.get_by_user("ada")] == [contents(tokens[1])]
+
+
+def test_one_token_of_a_user_that_cannot_be_read(store: RedisTokenStore, raw, namespace: str) -> None:
+    """Those under other clients come all the same; without somebody who is told, it is raised."""
+    tokens = [make_token("ada", client_id=f"1000.{number}", refresh=f"rt{number}") for number in "123"]
+    for token in tokens:
+        store.save_token(token)
+    raw.hset(Keyspace(namespace).token(tokens[1].get_id()), "fence", "x")
+    told: list[TokenStoreError] = []
+    found = {token.get_client_id() for token in store.get_by_user("ada", told.append)}
+    assert found == {"1000.1", "1000.3"}
+    assert [getattr(error, "record_id", None) for error in told] == [tokens[1].get_id()]
+    with pytest.raises(CorruptRecord):
+        store.get_by_user("ada")
+
+
+@pytest.mark.parametrize("name", [None, "", 7, b"ada", "\ud800"])
+def test_a_user_name_that_is_none_is_refused(store: RedisTokenStore, name) -> None:
+    """By the name of the argument."""
+    with pytest.raises(InvalidToken) as caught:
+        store.get_by_user(name)
+    assert caught.value.field == "user_name"
 
 
 class TestNamespaces:

@@ -538,7 +538,7 @@ class TestNoRefreshRevivesIt:
             zoho.wait()
             ends(store)
             zoho.go_on()
-            wait_for(lambda: not managed._supply._background._running)
+            wait_for(lambda: not managed._parts.supply._background._running)
         ada.check_gone(managed)
 
     def test_that_the_keeper_makes(

@@ -26,6 +26,7 @@ from proxy import FaultyProxy
 from servers import WITH_ACL, Backend, Server, ServerPool, find_binaries, newest_binary
 from web_server import forward, serving
 from zoho_token_store import (
+    PartitionedTokenStore,
     RedisTokenStore,
     RefreshFailing,
     RefreshRejected,
@@ -133,7 +134,8 @@ class Place:
     def rejected(self, id: str) -> str | None:
         """Return what the record says of Zoho's refusal."""
         with self._make_store() as store:
-            record = store._repository.get(id)
+            holder = store._of_id(id) if isinstance(store, PartitionedTokenStore) else store
+            record = holder._repository.get(id)
         return record and record.rejected
 
     def lease_ends(self, name: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from contract.tokens import by_user, contents, make_token, refreshed
 from servers import Backend
-from zoho_token_store import CorruptRecord, RedisTokenStore, UnsupportedSchema
+from zoho_token_store import CorruptRecord, RedisTokenStore, TokenDeleted, UnsupportedSchema
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.record import SCHEMA
 
@@ -85,6 +85,46 @@ def test_a_record_of_a_newer_schema_is_refused_and_left_alone(
         store.invalidate_access_token(saved.get_id())
     assert raw.hgetall(record) == before
     assert not raw.keys("*lease*")
+
+
+def test_a_record_of_a_newer_schema_is_no_token_here(store: RedisTokenStore, saved: Any, record: str, raw: Any):
+    """Nor is it looked at or listed, revoked or moved to other keys: it is named, and the others come."""
+    other = make_token("grace", refresh="rt2")
+    store.save_token(other)
+    raw.hset(record, "schema", str(SCHEMA + 1))
+    before = raw.hgetall(record)
+    for ask in (store.get, store.revoke):
+        with pytest.raises(UnsupportedSchema) as caught:
+            ask(saved.get_id())
+        assert caught.value.record_id == saved.get_id()
+    with pytest.raises(UnsupportedSchema):
+        store.get_by_user("ada")
+    with pytest.raises(UnsupportedSchema):
+        store.get_tokens()
+    told: list[Any] = []
+    assert store.get_by_user("ada", told.append) == []
+    assert [contents(token) for token in store.iter_tokens(on_unreadable=told.append)] == [contents(other)]
+    assert [(type(each), each.record_id) for each in told] == [(UnsupportedSchema, saved.get_id())] * 2
+    assert [progress.failed for progress in store.rotate_keys()][-1] == (saved.get_id(),)
+    assert raw.hgetall(record) == before
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_a_record_of_a_newer_schema_can_be_deleted(
+    store: RedisTokenStore, saved: Any, record: str, raw: Any, every: bool
+):
+    """Who logs out is logged out, whichever release has the call; nothing that is known of it stays."""
+    raw.hset(record, "schema", str(SCHEMA + 1))
+    store.save_token(make_token("grace", refresh="rt2"))
+    if every:
+        store.delete_tokens()
+    else:
+        store.delete_token(saved.get_id())
+    assert not raw.exists(record)
+    with pytest.raises(TokenDeleted):
+        store.save_token(refreshed(saved, "at2"))
+    assert [token.get_refresh_token() for token in store.get_tokens()] == ([] if every else ["rt2"])
+    assert store.stats()["deletes"] == 1 + every
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
+from contract.tokens import CLIENT
+from zoho_token_store import PartitionedTokenStore
 from zoho_token_store.codec import Codec
 from zoho_token_store.commit import StoreAccess
 from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.tables import Database
+
+
+def repository_of(store: Any, client_id: str = CLIENT) -> Any:
+    """Return the records among which a client's are, in one of its partitions if a store has several."""
+    return (store.home(client_id) if isinstance(store, PartitionedTokenStore) else store)._repository
 
 
 class Underneath(Protocol):
@@ -125,3 +134,42 @@ class UnderTables:
         with self._database.writing() as tables:
             calls = [made_ms - int(seconds * 1000) for made_ms in tables.calls(credential)]
             tables.put_calls(credential, calls, tables.now_us // 1000 + 3_600_000)
+
+
+class UnderPartitions:
+    """See :class:`Underneath`: of several namespaces, the one that knows what is asked for.
+
+    Args:
+        partitions: Their insides.
+        number_of: Tells which of them has a record.
+    """
+
+    def __init__(self, partitions: Sequence[Underneath], number_of: Callable[[str], int | None]) -> None:
+        self._partitions = partitions
+        self._number_of = number_of
+
+    def leave(self, record_id: str, left: float, life: float | None = None) -> None:
+        self._of(record_id).leave(record_id, left, life)
+
+    def fence(self, lease: str) -> int:
+        return self._of(lease).fence(lease)
+
+    def is_free(self, lease: str) -> bool:
+        return all(each.is_free(lease) for each in self._partitions)
+
+    def paused_until(self, lease: str) -> float:
+        return max(each.paused_until(lease) for each in self._partitions)
+
+    def end_pause(self, lease: str) -> None:
+        self._of(lease).end_pause(lease)
+
+    def let_calls_grow_old(self, credential: str, seconds: float) -> None:
+        for each in self._partitions:
+            with suppress(AttributeError):  # there were none
+                each.let_calls_grow_old(credential, seconds)
+
+    def _of(self, name: str) -> Underneath:
+        number = None if ":" in name else self._number_of(name)
+        if number is not None:
+            return self._partitions[number]
+        return next(each for each in self._partitions if not each.is_free(name) or each.paused_until(name))

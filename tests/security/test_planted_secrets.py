@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.org import OrgOperations
 
-from cli.program import PROGRAM
+from cli.program import run_here
 from contract.tokens import make_token, refreshed
 from security.ear import Ear, on_disk
 from servers import Server
@@ -38,6 +37,9 @@ SECRET = "PLANTEDsecret"
 """Stands in every token, code and client secret, and in the password of Redis."""
 IDENTITY = "PLANTEDname"
 """Stands in every user name, client id and redirect URL."""
+
+NAMING = ("find", "list", "login", "show", "top")
+"""Commands that are there to name users and clients to their operator."""
 
 NAMESPACE = "planted"
 CLIENT = {"client_id": f"1000.{IDENTITY}", "secret": f"{SECRET}-of-the-client"}
@@ -202,23 +204,33 @@ class Life:
         urls = ("--accounts-url", self._zoho.url, "--crm-url", self._zoho.url)
         calls = {
             "acl": ("worker",),
+            "completion": ("bash",),
             "audit": ("--repair", "--list", "--json"),
+            "delete": ("never-seen",),
             "demo": ("--help",),
             "doctor": (),
+            "find": (f"shown-{IDENTITY}", "--json"),
+            "invalidate": ("shown",),
             "keygen": (),
+            "list": (),
+            "login": ("--client-id", CLIENT["client_id"], "--redirect-url", REDIRECT, *urls),
+            "purge": ("--user", "nobody", "--yes"),
+            "migrate": (self._environ["ZOHO_TOKEN_STORE_URL"], "memory://", "--apply", "--list", "--json"),
             "refresher": ("--once", "--verbose", *urls),
             "rotate-keys": ("--json",),
             "show": ("shown", "--json"),
+            "revoke": ("shown", *urls),
+            "stats": ("--json",),
+            "top": ("--once",),
             "watch": ("--since", "all", "--no-follow"),
         }
         assert calls.keys() == command.commands.keys(), "every command is run here"
+        answers = f"{CLIENT['secret']}\n{self._token().get_grant_token()}\n"
         for name, arguments in calls.items():
-            done = subprocess.run(
-                [*PROGRAM, name, *arguments], env=os.environ | self._environ, capture_output=True, text=True, timeout=60
-            )
-            # One token may be shown to its operator: by name, which is why it was asked for.
-            shown = done.stdout.replace(f"shown-{IDENTITY}", "").replace(CLIENT["client_id"], "")
-            self._ear.take_down(shown if name == "show" else done.stdout, done.stderr)
+            done = run_here([name, *arguments], os.environ | self._environ, answers)
+            # An operator may be shown the names of users and clients, which is why they were asked for.
+            named = name in NAMING
+            self._ear.take_down(done.stdout.replace(IDENTITY, "") if named else done.stdout, done.stderr)
 
 
 def _organization() -> Any:

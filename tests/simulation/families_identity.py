@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from simulation.applications import CLIENT, OTHER_CLIENT, attempt, later, log_out, sdk_worker, spread, token, use
 from simulation.process import Process
 from simulation.sdk_flow import get_token
@@ -98,6 +100,30 @@ def deletion(world: World) -> None:
     world.start(log_in_again)
     if rng.random() < 0.4:
         world.start(reuse)
+
+
+def clearing(world: World) -> None:
+    """Log all users out at once, now and then, while workers go on and users log in again."""
+    rng, zoho = world.rng, world.zoho
+    zoho.life = rng.choice((12.0, 40.0))
+    world.invariants.quick = False  # the code of a login that was begun before is spent, and makes no record
+    codes = {user: zoho.consent(user, CLIENT) for user in ("ann", "bob")}
+    for user in rng.choices(sorted(codes), k=rng.randint(2, 4)):
+        named = rng.choice((user, None))
+        world.start(sdk_worker(partial(token, named, code=codes[user]), rng.randint(2, 6), zoho.life))
+
+    def log_all_out(process: Process) -> None:
+        for _ in range(rng.randint(1, 3)):
+            process.pause(spread(world, 2 * zoho.life))
+            attempt(process.clear)
+
+    def log_in_again(process: Process) -> None:
+        process.pause(spread(world, 3 * zoho.life))
+        again = zoho.consent("ann", CLIENT)
+        use(process, token("ann", code=again), 3, lambda: spread(world, zoho.life))
+
+    world.start(log_all_out)
+    world.start(log_in_again)
 
 
 def direct_saves(world: World) -> None:

@@ -107,7 +107,10 @@ class Invariants:
             if record_id not in state.records and record.refreshable and not state.heir(record_id):
                 entry = user_entry(record)
                 names = (record_id, *credential_pointers(record), *([user_tombstone(entry)] if entry else ()))
-                self.buried |= dict.fromkeys(names, self.world.now_us)
+                # Where all is deleted what has no tombstone of its own is gone since that began.
+                cleared_us = int(state.tombstones.get("*", f"deleted {self.world.now_us}").removeprefix("deleted "))
+                for name in names:
+                    self.buried[name] = self.world.now_us if name in state.tombstones else cleared_us
                 self.logins.forget(record)
         self._records = state.records
 
@@ -260,6 +263,10 @@ class Invariants:
         record = state.records.get(next(iter(found.values()), ""))
         if record and data.user_name and record.user_name is None and not self._named(state, record, data):
             raise Violation(f"record {record.id} was saved with a user name and has none")
+
+    def ids(self) -> list[str]:
+        """Return the ids of the records that are there."""
+        return sorted(State(self.world.memory).records)
 
     def deleted(self, record_id: str) -> None:
         """Check that a deletion has been done."""

@@ -209,7 +209,11 @@ MUTATIONS = (
     ),
     Mutation(
         "4: a save is not held against the tombstones of its credentials", ("refresh_token-stalling",), "was deleted",
-        ((plan, "_check_buried", lambda wish, target, snapshot: None),),
+        ((plan, "_check_buried", lambda wish, own, target, snapshot: None),),
+    ),
+    Mutation(
+        "4: what was begun before all was deleted is written after it", ("clearing-stalling",), "was deleted",
+        ((plan, "ALL", "nobody"),),
     ),
     Mutation(
         "5: the id of a new record is drawn in each attempt", ("direct_saves-lossy",), "written twice",

@@ -167,6 +167,14 @@ class Process:
             self.store.delete_token(record_id)
             self.world.invariants.deleted(record_id)
 
+    def clear(self) -> None:
+        """Delete all tokens."""
+        with self._call("clear"):
+            before = self.world.invariants.ids()
+            self.store.delete_tokens()
+            for record_id in before:
+                self.world.invariants.deleted(record_id)
+
     def invalidate(self, record_id: str, access_token: str) -> None:
         """Report an access token that CRM has rejected."""
         with self._call("invalidate"):

@@ -17,7 +17,7 @@ from simulation.lua import ENGINE
 from simulation.memory import CommandError, Memory
 from zoho_token_store.script import COMMIT, FIND, PAGE, READ, REFRESH, RELEASE, RENEW, Script
 
-KEYS = ("a", "b", "c", "d")
+KEYS = ("{k}a", "{k}b", "{k}c", "{k}d")  # in one slot of a cluster
 VALUES = ("", "1", "x", "two words", "ä", "-7", "0.5")
 FAR_MS = 3_600_000
 
@@ -31,7 +31,7 @@ def random_command(rng: random.Random) -> list[str]:
     choices = [
         ["GET", key], ["SET", key, value], ["SET", key, value, "PX", str(FAR_MS)], ["SET", key, value, "PXAT", ends_ms],
         ["HGET", key, field], ["HMGET", key, "f", "g", "h"], ["HSET", key, field, value, "g", value],
-        ["HINCRBY", key, "n", "-2"], ["HDEL", key, field, "f"], ["DEL", key], ["DEL", key, "b"], ["PERSIST", key],
+        ["HINCRBY", key, "n", "-2"], ["HDEL", key, field, "f"], ["DEL", key], ["DEL", key, KEYS[1]], ["PERSIST", key],
         ["PEXPIRE", key, str(FAR_MS)], ["PEXPIREAT", key, ends_ms],
         ["XADD", key, "NOMKSTREAM", "MAXLEN", "1", "*", field, value], ["XADD", key, "MAXLEN", "1", "*", field, value],
         ["XREVRANGE", key, "+", "-", "COUNT", "1"],
@@ -54,7 +54,7 @@ def plain(reply: Any) -> Any:
 def ask(client: Any, command: list[str]) -> Any:
     """Run a command on a server, from a script."""
     try:
-        return plain(client.eval("return redis.call(unpack(ARGV))", 0, *command))
+        return plain(client.eval("return redis.call(unpack(ARGV))", 1, KEYS[0], *command))
     except redis.ResponseError as error:
         return "WRONGTYPE" if "WRONGTYPE" in str(error) else str(error)
 
