@@ -27,6 +27,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from segment import LOOPBACK, Place
 from zoho_token_store import acl
 from zoho_token_store.testing.redis_binaries import OLDEST, WHEELS, ServerBinary
 from zoho_token_store.testing.redis_binaries import find_binaries as redis_binaries
@@ -132,9 +133,10 @@ class Server:
         binary: What to run; the newest by default.
         arguments: More command-line arguments, as in ``("--maxmemory", "3mb")``. Nothing is kept on disk unless these
             say so; ``--dir`` is the server's own directory.
-        tcp: Whether to listen on a free port of 127.0.0.1 too.
+        tcp: Whether to listen on a free port too.
         tls: Whether that port speaks TLS; the arguments then name certificate and key.
         password: What clients must send.
+        place: Where the port is.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class Server:
         tcp: bool = False,
         tls: bool = False,
         password: str | None = None,
+        place: Place = LOOPBACK,
     ) -> None:
         self.binary = binary or newest_binary()
         self.directory = _short_directory()
@@ -152,6 +155,7 @@ class Server:
         self.port = _free_port() if tcp or tls else 0
         self.tls = tls
         self.password = password
+        self.place = place
         self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -176,7 +180,7 @@ class Server:
     def tcp_url(self) -> str:
         """The TCP port as a URL for redis-py."""
         assert self.port, "the server was made without tcp=True"
-        return f"{'rediss' if self.tls else 'redis'}://{self._credentials}127.0.0.1:{self.port}"
+        return f"{'rediss' if self.tls else 'redis'}://{self._credentials}{self.place.host}:{self.port}"
 
     @property
     def _credentials(self) -> str:
@@ -289,10 +293,11 @@ class Server:
 
     def _command(self) -> list[str]:
         ports = ["--port", "0", "--tls-port", str(self.port)] if self.tls else ["--port", str(self.port)]
-        fixed = ["--unixsocket", self.socket_path, *ports, "--bind", "127.0.0.1"]
+        fixed = ["--unixsocket", self.socket_path, *ports, "--bind", self.place.host]
+        fixed += ["--protected-mode", "no"] if self.place != LOOPBACK else []
         fixed += ["--dir", str(self.directory), "--save", "", "--appendonly", "no"]
         password = ["--requirepass", self.password] if self.password else []
-        return [self.binary.path, *fixed, *password, *self._arguments]
+        return [*self.place.entrance, self.binary.path, *fixed, *password, *self._arguments]
 
 
 class Backend:

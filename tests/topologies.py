@@ -10,7 +10,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -20,6 +20,7 @@ from redis.crc import key_slot
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from segment import HERE, LOOPBACK, Place, Segment
 from servers import Backend, Binary, Protocol, Server, register
 
 T = TypeVar("T")
@@ -55,17 +56,21 @@ class Watcher(Server):
 
     Args:
         binary: What to run.
-        master: The port of the master that it watches.
+        master: The master that it watches.
+        place: Where it is.
+        tls: Certificate, key and authority, as arguments of a server; none if it is to speak no TLS.
     """
 
-    def __init__(self, binary: Binary, master: int) -> None:
-        super().__init__(binary, tcp=True)
+    def __init__(self, binary: Binary, master: Server, place: Place = LOOPBACK, tls: Sequence[str] = ()) -> None:
+        super().__init__(binary, tcp=True, tls=bool(tls), place=place)
         lines = (
-            f"port {self.port}",
-            "bind 127.0.0.1",
+            *((f"tls-port {self.port}", "port 0") if tls else (f"port {self.port}",)),
+            *(f"{name.removeprefix('--')} {value}" for name, value in zip(tls[::2], tls[1::2], strict=True)),
+            f"bind {place.host}",
+            f"protected-mode {'yes' if place == LOOPBACK else 'no'}",
             f"unixsocket {self.socket_path}",
             f"dir {self.directory}",
-            f"sentinel monitor {SERVICE} 127.0.0.1 {master} 2",
+            f"sentinel monitor {SERVICE} {master.place.host} {master.port} 2",
             f"sentinel down-after-milliseconds {SERVICE} 1000",
             f"sentinel failover-timeout {SERVICE} 3000",
             f"sentinel parallel-syncs {SERVICE} 2",
@@ -88,7 +93,7 @@ class Watcher(Server):
         self.resume()
 
     def _command(self) -> list[str]:
-        return [self.binary.path, str(self._config), "--sentinel"]
+        return [*self.place.entrance, self.binary.path, str(self._config), "--sentinel"]
 
 
 class SentinelServers:
@@ -97,13 +102,23 @@ class SentinelServers:
     Args:
         binary: What to run.
         arguments: More arguments of the three servers.
+        places: Where all of them are.
+        tls: Certificate, key and authority, if they are to speak TLS and nothing else.
     """
 
-    def __init__(self, binary: Binary, arguments: tuple[str, ...] = ()) -> None:
-        first = Server(binary, (*_KEPT, *arguments), tcp=True)
-        follow = ("--replicaof", "127.0.0.1", str(first.port))
-        self.nodes = [first, *(Server(binary, (*_KEPT, *follow, *arguments), tcp=True) for _ in range(2))]
-        self.watchers = [Watcher(binary, first.port) for _ in range(3)]
+    def __init__(
+        self,
+        binary: Binary,
+        arguments: tuple[str, ...] = (),
+        places: Iterator[Place] = HERE,
+        tls: Sequence[str] = (),
+    ) -> None:
+        tls = (*tls, "--tls-replication", "yes") if tls else ()
+        settings: dict[str, Any] = {"tcp": True, "tls": bool(tls)}
+        first = Server(binary, (*_KEPT, *tls, *arguments), **settings, place=next(places))
+        follow = (*_KEPT, *tls, "--replicaof", first.place.host, str(first.port), *arguments)
+        self.nodes = [first, *(Server(binary, follow, **settings, place=next(places)) for _ in range(2))]
+        self.watchers = [Watcher(binary, first, next(places), tls) for _ in range(3)]
 
     def start(self) -> SentinelServers:
         """Run all of them and return when the set is whole."""
@@ -119,14 +134,14 @@ class SentinelServers:
 
     def url(self, protocol: Protocol = 2) -> str:
         """Return the URL of the set."""
-        hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in self.watchers)
+        hosts = ",".join(f"{watcher.place.host}:{watcher.port}" for watcher in self.watchers)
         return f"redis+sentinel://{hosts}/{SERVICE}/0?protocol={protocol}"
 
     def client(self, protocol: Protocol = 2, **options: Any) -> redis.Redis:
         """Return a client of the master, as an application makes it."""
         settings = {"protocol": protocol, "socket_timeout": 5.0, "retry": Retry(NoBackoff(), 0)}
         make: Any = Sentinel  # untyped
-        sentinel = make([("127.0.0.1", watcher.port) for watcher in self.watchers], **(settings | options))
+        sentinel = make([(watcher.place.host, watcher.port) for watcher in self.watchers], **(settings | options))
         for each in sentinel.sentinels:
             register(each)
         master: redis.Redis = register(sentinel.master_for(SERVICE))
@@ -178,6 +193,19 @@ class SentinelServers:
         wait_until(in_step, "both replicas are up to date")
         wait_until(watched, "all Sentinels know all others, and two replicas that are up")
 
+    def is_settled(self) -> bool:
+        """Return whether all know who the master is, the others included, and nobody is about to replace it."""
+        home = self._agreed()
+        for node in self.nodes:
+            with node.client() as client:
+                if (client.info("replication")["role"] == "master") != (node is home):
+                    return False
+        for watcher in self.watchers:
+            with watcher.client() as client:
+                if client.sentinel_master(SERVICE)["flags"] not in ("master", {"master"}):
+                    return False
+        return True
+
     def repair(self) -> None:
         """Run what was stopped, and wait until the set is whole."""
         _wake([*self.nodes, *self.watchers])
@@ -205,11 +233,21 @@ class ClusterServers:
     Args:
         binary: What to run.
         arguments: More arguments of all.
+        places: Where its nodes are.
+        tls: Certificate, key and authority, if they are to speak TLS and nothing else.
     """
 
-    def __init__(self, binary: Binary, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        binary: Binary,
+        arguments: tuple[str, ...] = (),
+        places: Iterator[Place] = HERE,
+        tls: Sequence[str] = (),
+    ) -> None:
+        tls = (*tls, "--tls-replication", "yes", "--tls-cluster", "yes") if tls else ()
         fixed = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0")
-        self.nodes = [Server(binary, (*_KEPT, *fixed, *arguments), tcp=True) for _ in range(6)]
+        command = (*_KEPT, *fixed, *tls, *arguments)
+        self.nodes = [Server(binary, command, tcp=True, tls=bool(tls), place=next(places)) for _ in range(6)]
         for node, port in zip(self.nodes, _free_pairs(), strict=False):
             node.port = port
 
@@ -222,7 +260,7 @@ class ClusterServers:
             with node.client() as client:
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", index + 1)
                 if node is not first:
-                    client.execute_command("CLUSTER MEET", "127.0.0.1", first.port)
+                    client.execute_command("CLUSTER MEET", first.place.host, first.port)
         bounds = [SLOTS * part // 3 for part in range(4)]
         for node, begin, end in zip(self.nodes, bounds, bounds[1:], strict=False):
             with node.client() as client:
@@ -241,14 +279,14 @@ class ClusterServers:
 
     def url(self, protocol: Protocol = 2) -> str:
         """Return the URL of the cluster: two of its nodes."""
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[2:4])
+        hosts = ",".join(f"{node.place.host}:{node.port}" for node in self.nodes[2:4])
         return f"redis+cluster://{hosts}?protocol={protocol}"
 
     def client(self, protocol: Protocol = 2, **options: Any) -> Any:
         """Return a client of the cluster, as an application makes it."""
         settings: dict[str, Any] = {"protocol": protocol, "socket_timeout": 5.0}
         make: Any = ClusterNode  # untyped
-        nodes = [make("127.0.0.1", node.port) for node in self.nodes if node.running and not node.is_paused]
+        nodes = [make(node.place.host, node.port) for node in self.nodes if node.running and not node.is_paused]
         return register(RedisCluster(startup_nodes=nodes, **(settings | options)))
 
     def inside(self, namespace: str, protocol: Protocol = 2, **options: Any) -> redis.Redis:
@@ -301,7 +339,7 @@ class ClusterServers:
                 keys = old.execute_command("CLUSTER GETKEYSINSLOT", slot, batch)
                 if not keys:
                     break
-                old.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+                old.execute_command("MIGRATE", target.place.host, target.port, "", 0, 5000, "KEYS", *keys)
             name = self.name_of(target)
             for client in (new, old):
                 client.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
@@ -321,6 +359,14 @@ class ClusterServers:
                 return all(_in_step(stack.enter_context(node.client()), 1) for node in masters)
 
         wait_until(whole, "the cluster is whole")
+
+    def is_settled(self) -> bool:
+        """Return whether all know which are the masters, and none of them passes for dead."""
+        views = set()
+        for node in self.nodes:
+            with node.client(decode_responses=True) as client:
+                views.add(frozenset(_port_of(line) for line in _lines(client) if "master" in line[2]))
+        return len(views) == 1 and all(self._is_well(node) for node in self.nodes)
 
     def repair(self) -> None:
         """Run what was stopped, and wait until the cluster is whole."""
@@ -397,9 +443,24 @@ class Home:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Freeze the server for a block; a replica takes over if that takes long."""
+        """Freeze the server for a block; a replica takes over if that takes long.
+
+        Who was replaced takes writes until it is told, and loses them: so the block ends when everybody knows.
+        """
         with self._servers.home(self._namespace).paused():
             yield
+        wait_until(self._servers.is_settled, "all know who the master is")
+
+
+@contextlib.contextmanager
+def cut_off(segment: Segment, server: Server) -> Iterator[None]:
+    """Pull a server's cable out for a block; it passes for silent, though its Unix socket still answers us."""
+    with segment.cut(server.place):
+        server.is_paused = True
+        try:
+            yield
+        finally:
+            server.is_paused = False
 
 
 class TopologyPool:
@@ -407,10 +468,12 @@ class TopologyPool:
 
     Args:
         binary: What to run.
+        places: Where they are.
     """
 
-    def __init__(self, binary: Binary) -> None:
+    def __init__(self, binary: Binary, places: Iterator[Place] = HERE) -> None:
         self._make: dict[str, Any] = {"sentinel": SentinelServers, "cluster": ClusterServers}
+        self._places = places
         self._binary = binary
         self._started: dict[str, Any] = {}
         self._disturbed: set[str] = set()
@@ -418,7 +481,7 @@ class TopologyPool:
     def get(self, name: str) -> Any:
         """Return a set, whole and empty, that is left alone."""
         if name not in self._started:
-            self._started[name] = self._make[name](self._binary).start()
+            self._started[name] = self._make[name](self._binary, (), self._places).start()
         servers = self._started[name]
         if name in self._disturbed:
             servers.repair()

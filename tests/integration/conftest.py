@@ -8,6 +8,7 @@ import pytest
 
 from integration.fleet import Fleet, Worker
 from integration.site import Site
+from servers import Server
 from topologies import Home, TopologyPool
 from zoho_token_store.testing import FakeZoho
 
@@ -37,9 +38,16 @@ def zoho() -> Iterator[FakeZoho]:
 @pytest.fixture(
     params=["server", *(pytest.param(name, marks=pytest.mark.topology) for name in ("sentinel", "cluster"))]
 )
-def site(request: pytest.FixtureRequest, namespace: str, zoho: FakeZoho) -> Site:
-    """Give a namespace, on one server or one of the topologies, and a stand-in."""
+def home(request: pytest.FixtureRequest, namespace: str) -> Server | Home:
+    """Give the server that a namespace lives on: one alone, or whichever it is in one of the topologies."""
     if request.param == "server":
-        return Site(request.getfixturevalue("real_server"), namespace, zoho)
+        alone: Server = request.getfixturevalue("real_server")
+        return alone
     pool: TopologyPool = request.getfixturevalue("topology_pool")
-    return Site(Home(pool.get_to_disturb(request.param), namespace), namespace, zoho)
+    return Home(pool.get_to_disturb(request.param), namespace)
+
+
+@pytest.fixture
+def site(home: Server | Home, namespace: str, zoho: FakeZoho) -> Site:
+    """Give a namespace, on one server or one of the topologies, and a stand-in."""
+    return Site(home, namespace, zoho)

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
@@ -23,8 +24,8 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from integration.insistence import Insisted, Insistence
 from integration.observer import Observer, View
-from integration.replies import Loop, Reply, attempt
-from zoho_token_store import CoordinatedTokenStore, link, open_store, terms
+from integration.replies import Loop, Reply, Toil, Trouble, attempt
+from zoho_token_store import CoordinatedTokenStore, PartitionedTokenStore, link, open_store, terms
 
 RESOURCES = "ZOHO_TOKEN_STORE_TEST_RESOURCES"
 """The environment variable that names the folder in which the SDK may keep files."""
@@ -38,6 +39,12 @@ def make_token(*, user: str | None = None, find_user: bool = False, **fields: An
     """Return an ``OAuthToken``; ``user`` is a user name."""
     token = OAuthToken(user_signature=UserSignature(user) if user else None, find_user=find_user, **fields)
     return token
+
+
+def user_name_of(token: Any) -> str | None:
+    """Return the key of a token in a store with partitions."""
+    signature = token.get_user_signature()
+    return signature and str(signature.get_name())
 
 
 def describe(token: Any) -> dict[str, Any] | None:
@@ -84,6 +91,10 @@ class Desk:
         """Make the store."""
         self._opened = (url, namespace)
         self.store = open_store(url, namespace, **options)
+
+    def open_partitions(self, urls: list[str], namespace: str, partitions: int, **options: Any) -> None:
+        """Make a store with partitions, chosen by the user's name."""
+        self.store = PartitionedTokenStore.from_url(urls, namespace, partitions, key=user_name_of, **options)
 
     def shift_clock(self, seconds: float) -> None:
         """Set this process's wall clock ahead, or back: the SDK and the store read the same one."""
@@ -273,13 +284,34 @@ class Desk:
         Returns:
             What has failed; that a token was deleted meanwhile is no failure.
         """
-        drawn, failures = random.Random(seed), []
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        toil = self._churn_while(seed, lambda: time.monotonic() < deadline)
+        return [f"{each.failure.kind}: {each.failure.text}" for each in toil.troubles]
+
+    def toil(self, seed: int) -> None:
+        """Do as `churn` does, in a thread of its own, until `toiled`."""
+        self._roaming.set()
+        self.start_threads(1, "_churn_while", seed, self._roaming.is_set)
+
+    def toiled(self) -> Toil:
+        """End what `toil` began, and return what it has met."""
+        self._roaming.clear()
+        (reply,) = self.join_threads()
+        assert reply.failure is None, reply.failure
+        toil: Toil = reply.value
+        return toil
+
+    def _churn_while(self, seed: int, goes_on: Callable[[], bool]) -> Toil:
+        drawn, troubles, went_well, calls = random.Random(seed), list[Trouble](), 0.0, 0
+        while goes_on():
+            began = time.monotonic()
             reply = attempt(self._churn, drawn, f"churn{drawn.randrange(12)}")
-            if reply.failure and reply.failure.kind != "TokenDeleted":
-                failures.append(f"{reply.failure.kind}: {reply.failure.text}")
-        return failures
+            calls += 1
+            if reply.failure is None:
+                went_well = time.monotonic()
+            elif reply.failure.kind != "TokenDeleted":
+                troubles.append(Trouble(began, time.monotonic(), reply.failure))
+        return Toil(calls, troubles, went_well)
 
     def _churn(self, drawn: random.Random, user: str) -> None:
         client = {"client_id": CLIENT_ID, "client_secret": "secret"}

@@ -52,6 +52,34 @@ class Loop(NamedTuple):
     slowest: float
 
 
+class Trouble(NamedTuple):
+    """A call that has failed.
+
+    Attributes:
+        began: When, by the machine's monotonic clock.
+        ended: The same.
+        failure: What it raised.
+    """
+
+    began: float
+    ended: float
+    failure: Failure
+
+
+class Toil(NamedTuple):
+    """What a worker that saves, refreshes and deletes has met.
+
+    Attributes:
+        calls: How many there were.
+        troubles: Those that failed.
+        went_well: When the last that did not had ended.
+    """
+
+    calls: int
+    troubles: list[Trouble]
+    went_well: float
+
+
 def attempt(work: Callable[..., Any], *args: Any, **options: Any) -> Reply:
     """Carry out something; nothing escapes."""
     started = time.monotonic()

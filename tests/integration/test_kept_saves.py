@@ -13,22 +13,23 @@ from integration.desk import make_token
 from integration.fleet import Worker, do_all, value_of, wait_until
 from integration.site import Site
 from servers import Server
+from topologies import Home
 from zoho_token_store import RedisTokenStore, StoreUnavailable
 
 Start = Callable[[int], list[Worker]]
 StartServer = Callable[..., Server]
 
 
-def test_save_during_an_outage(real_server: Server, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_save_during_an_outage(home: Server | Home, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
     """The save raises, is kept, logged and counted, and is stored by the background thread when Redis is back."""
-    with RedisTokenStore.from_url(real_server.url, namespace, operation_timeout=0.5) as store:
+    with RedisTokenStore.from_url(home.url, namespace, operation_timeout=0.5) as store:
         token = one_token(store)
         token.set_access_token("access token")
-        with real_server.paused(), pytest.raises(StoreUnavailable), caplog.at_level(logging.INFO, "zoho_token_store"):
+        with home.paused(), pytest.raises(StoreUnavailable), caplog.at_level(logging.INFO, "zoho_token_store"):
             store.save_token(token)
         assert "kept in this process" in caplog.text
         assert store.stats()["saves_kept"] == 1
-        with RedisTokenStore.from_url(real_server.url, namespace) as other:
+        with RedisTokenStore.from_url(home.url, namespace) as other:
             wait_until(lambda: other.get(token.get_id()).get_access_token() == "access token", "the save is stored", 5)
         wait_until(lambda: "a kept save is stored" in caplog.text, "it is logged")
         assert store.stats()["saves_dropped"] == 0
@@ -36,16 +37,16 @@ def test_save_during_an_outage(real_server: Server, namespace: str, caplog: pyte
             assert secret not in caplog.text
 
 
-def test_kept_save_is_stored_before_the_next_look(real_server: Server, namespace: str) -> None:
+def test_kept_save_is_stored_before_the_next_look(home: Server | Home, namespace: str) -> None:
     """A look-up right after the outage sees this process's own save, without waiting for the background thread."""
     for look in (
         lambda store, token: store.find_token_by_id(token.get_id()),
         lambda store, token: store.find_token(make_token(user="ada", **CLIENT)),
     ):
-        with RedisTokenStore.from_url(real_server.url, namespace, operation_timeout=0.5) as store:
+        with RedisTokenStore.from_url(home.url, namespace, operation_timeout=0.5) as store:
             token = one_token(store)
             token.set_access_token(f"kept {time.time()}")
-            with real_server.paused(), pytest.raises(StoreUnavailable):
+            with home.paused(), pytest.raises(StoreUnavailable):
                 store.save_token(token)
             assert look(store, token).get_access_token() == token.get_access_token()
 

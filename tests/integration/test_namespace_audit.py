@@ -14,6 +14,7 @@ import redis
 from contract.tokens import make_token, refreshed
 from integration.fleet import Worker, do_all
 from servers import Backend, Server
+from topologies import Home
 from zoho_token_store import RedisTokenStore
 from zoho_token_store.damage import Sight
 from zoho_token_store.fingerprints import Fingerprints
@@ -36,7 +37,7 @@ class Bench:
         options: Of its store.
     """
 
-    def __init__(self, server: Backend | Server, namespace: str, options: dict[str, Any]) -> None:
+    def __init__(self, server: Backend | Server | Home, namespace: str, options: dict[str, Any]) -> None:
         self.store = RedisTokenStore.from_url(server.url, namespace, **options)
         self.raw: redis.Redis = server.client(decode_responses=True)
         self.keys = Keyspace(namespace, read_pointer_keys(options.get("pointer_keys", ())))
@@ -359,14 +360,14 @@ def test_no_script_looks_at_much(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("kills", [50, pytest.param(1000, marks=pytest.mark.soak)])
 def test_nothing_is_wrong_after_kills(
-    real_server: Server, namespace: str, start_workers: Callable[[int], list[Worker]], kills: int
+    home: Server | Home, namespace: str, start_workers: Callable[[int], list[Worker]], kills: int
 ) -> None:
     """Workers are killed at random moments of saves, merges, invalidations and deletions: nothing at all is found."""
     chance = random.Random(kills)
     alive: list[Worker] = []
     for number in range(kills + 4):
         (worker,) = start_workers(1)
-        worker.do("open", real_server.url, namespace)
+        worker.do("open", home.url, namespace)
         worker.start("churn", number, 3600.0)
         alive.append(worker)
         if len(alive) > 4:
@@ -374,18 +375,18 @@ def test_nothing_is_wrong_after_kills(
             alive.pop(0).dispose()
     for worker in alive:
         worker.dispose()
-    with RedisTokenStore.from_url(real_server.url, namespace) as store:
+    with RedisTokenStore.from_url(home.url, namespace) as store:
         assert [finding for step in store.audit() for finding in step.findings] == []
         assert any(True for _ in store.events().read().events)
 
 
 def test_repairing_under_load(
-    real_server: Server, namespace: str, start_workers: Callable[[int], list[Worker]]
+    home: Server | Home, namespace: str, start_workers: Callable[[int], list[Worker]]
 ) -> None:
     """Eight workers save, refresh and delete; damage is made and repaired; no call fails and nothing is left wrong."""
-    bench = Bench(real_server, namespace, {})
+    bench = Bench(home, namespace, {})
     workers = start_workers(8)
-    do_all(workers, "open", real_server.url, namespace)
+    do_all(workers, "open", home.url, namespace)
     for number, worker in enumerate(workers):
         worker.start("churn", number, 4.0)
     deadline, rounds = time.monotonic() + 3.5, 0

@@ -13,6 +13,7 @@ from integration.replies import attempt
 from integration.site import Site
 from proxy import FaultyProxy
 from servers import Server
+from topologies import Home
 from zoho_token_store import RedisTokenStore, TokenNotFound
 from zoho_token_store.testing import FakeZoho
 
@@ -22,11 +23,11 @@ BUDGET = 0.5
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_silent_redis(real_server: Server, namespace: str, call: str) -> None:
+def test_silent_redis(home: Server | Home, namespace: str, call: str) -> None:
     """Redis is connected to and says nothing: each call gives up within its budget, and works again afterwards."""
-    with RedisTokenStore.from_url(real_server.url, namespace, operation_timeout=BUDGET) as store:
+    with RedisTokenStore.from_url(home.url, namespace, operation_timeout=BUDGET) as store:
         token = one_token(store)
-        with real_server.paused():
+        with home.paused():
             reply = attempt(lambda: CALLS[call](store, token))
         assert reply.failure
         assert reply.failure.kind == "StoreUnavailable"

@@ -12,15 +12,16 @@ from integration.calls import CALLS, one_token
 from integration.fleet import Worker, wait_until
 from integration.replies import attempt
 from servers import Server
+from topologies import Home
 from zoho_token_store import RedisTokenStore
 
 Start = Callable[[int], list[Worker]]
 StartServer = Callable[..., Server]
 
 
-def test_scripts_flushed(real_server: Server, namespace: str) -> None:
+def test_scripts_flushed(home: Server | Home, namespace: str) -> None:
     """SCRIPT FLUSH between any two calls is not noticed."""
-    with RedisTokenStore.from_url(real_server.url, namespace) as store, real_server.client() as client:
+    with RedisTokenStore.from_url(home.url, namespace) as store, home.client() as client:
         token = one_token(store)
         for call in CALLS.values():
             client.script_flush()

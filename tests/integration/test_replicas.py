@@ -66,6 +66,24 @@ def test_a_replica_has_what_is_acknowledged(pair: Pair, namespace: str) -> None:
     assert store.stats()["saves_not_durable"] == 0
 
 
+@pytest.mark.parametrize("own_file", [True, False], ids=["on disk", "in memory"])
+def test_the_error_says_what_was_counted(start_server: Callable[..., Server], namespace: str, own_file: bool) -> None:
+    """Beside a master with an append-only file a replica without one does not count; in memory one of two does."""
+    binary = list(find_binaries().values())[-1]
+    master = start_server(binary, ("--repl-diskless-sync-delay", "0", *(ON_DISK if own_file else ())), tcp=True)
+    start_server(binary, ("--replicaof", "127.0.0.1", str(master.port)), tcp=True)
+    with master.client() as client:
+        wait_until(lambda: client.execute_command("WAIT", 1, 100), "the replica is connected")
+    wanted = 1 if own_file else 2
+    with (
+        RedisTokenStore.from_url(master.url, namespace, min_replicas=wanted, operation_timeout=0.3) as store,
+        pytest.raises(NotDurable) as caught,
+    ):
+        store.save_token(make_token(user="ada", refresh_token="refresh", **CLIENT))
+    assert caught.value.on_disk == own_file
+    assert ("on disk" in str(caught.value.error_message)) == own_file
+
+
 def test_a_repeated_save_is_waited_for_too(pair: Pair, namespace: str) -> None:
     """Whatever was stored by an earlier attempt is not acknowledged before the replica has it."""
     with pair.store(namespace, operation_timeout=0.8) as store:
@@ -75,6 +93,19 @@ def test_a_repeated_save_is_waited_for_too(pair: Pair, namespace: str) -> None:
             (save,) = store._kept._short
             with pytest.raises(NotDurable):
                 store._saver.store(save)
+        wait_until(lambda: not store._kept._short, "the replica has it")
+        assert len(store.get_tokens()) == 1
+
+
+def test_the_same_object_is_saved_again(pair: Pair, namespace: str) -> None:
+    """After a save that too few replicas have, a second one of the same token is not acknowledged earlier."""
+    with pair.store(namespace, operation_timeout=0.3) as store:
+        token = make_token(user="ada", refresh_token="refresh", **CLIENT)
+        with pair.replica.paused():
+            for _ in range(2):
+                with pytest.raises(NotDurable):
+                    store.save_token(token)
+        store.save_token(token)
         wait_until(lambda: not store._kept._short, "the replica has it")
         assert len(store.get_tokens()) == 1
 

@@ -8,8 +8,27 @@ from typing import Any
 
 import pytest
 
+from segment import HERE, Segment, can_be_made
+from servers import newest_binary
 from topologies import ClusterServers, SentinelServers, TopologyPool
 from zoho_token_store import RedisTokenStore
+
+
+@pytest.fixture(scope="session")
+def segment() -> Iterator[Segment | None]:
+    """Make a network, if that is possible."""
+    made = Segment() if can_be_made() else None
+    yield made
+    if made:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def network_pool(segment: Segment | None) -> Iterator[TopologyPool]:
+    """Keep the session's sets of servers that stand in that network."""
+    pool = TopologyPool(newest_binary(), segment.places() if segment else HERE)
+    yield pool
+    pool.stop()
 
 
 @pytest.fixture(params=["sentinel", "cluster"])
