@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
+import sys
+import termios
 import time
 
 from cli.program import PATIENCE, PROGRAM
+
+# The terminal becomes the one of the process, as under a shell: Ctrl-C, resizing and hidden input need that.
+START = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class Terminal:
@@ -17,27 +24,52 @@ class Terminal:
     Args:
         arguments: The command's name, and what follows.
         environment: Its environment variables.
+        columns: The terminal's width.
+        lines: Its height.
     """
 
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], environment: dict[str, str], columns: int = 100, lines: int = 30) -> None:
         self._ours, theirs = pty.openpty()
-        environment = environment | {"TERM": "xterm", "COLUMNS": "100"}
+        self.resize(columns, lines)
+        unset = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
         self._process = subprocess.Popen(
-            [*PROGRAM, *arguments], env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+            [sys.executable, "-c", START, *PROGRAM, *arguments],
+            env={"TERM": "xterm"} | unset,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
         )
         os.close(theirs)
         self.screen = ""
 
-    def wait_for(self, text: str) -> None:
-        """Wait until it has written something."""
+    def resize(self, columns: int, lines: int) -> None:
+        """Make it another size; the command is told by a signal."""
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until it has written something, so often at least."""
         deadline = time.monotonic() + PATIENCE
-        while text not in self.screen:
+        while self.screen.count(text) < times:
             assert self._read(), self.screen
             assert time.monotonic() < deadline, self.screen
 
     def type(self, line: str) -> None:
         """Answer it with a line."""
-        os.write(self._ours, f"{line}\n".encode())
+        self.press(f"{line}\n")
+
+    def press(self, keys: str) -> None:
+        """Type some keys; ``\\x03`` is Ctrl-C."""
+        os.write(self._ours, keys.encode())
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it, whatever state it is in."""
+        self._process.kill()
+        self._process.wait()
 
     def end(self) -> int:
         """Return its exit status, when it has ended by itself."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import redis
 from click.testing import CliRunner
 
+from contract.tokens import make_token
 from servers import Binary, Server, client_for, find_binaries
-from zoho_token_store import RedisTokenStore, acl
+from zoho_token_store import NotDurable, RedisTokenStore, acl
 from zoho_token_store.cli.command import command
 
 
@@ -16,6 +20,11 @@ def run(*arguments: str, **variables: str) -> tuple[int, str]:
     """Return exit status and output."""
     done = CliRunner(env={"ZOHO_TOKEN_STORE_NAMESPACE": None, **variables}).invoke(command, ["acl", *arguments])
     return done.exit_code, done.output
+
+
+def knows_waitaof(binary: Binary) -> bool:
+    """Return whether a server is new enough for it."""
+    return binary.version >= (7, 2)
 
 
 @pytest.mark.parametrize("role", ["worker", "operator"])
@@ -33,6 +42,42 @@ def test_redis_takes_what_is_printed(binary: Binary, start_server: Callable[...,
         assert store.get_tokens() == []
     with client_for(f"redis://ada:new@127.0.0.1:{server.port}") as client, pytest.raises(Exception, match="permission"):
         client.flushall()
+
+
+@pytest.mark.parametrize(
+    ("binary", "arguments"),
+    [
+        pytest.param(binary, arguments, id=" ".join([binary.name, *arguments]))
+        for binary in find_binaries().values()
+        for arguments in ([], ["--waitaof"])
+        if knows_waitaof(binary) or not arguments
+    ],
+)
+def test_a_worker_may_wait_for_replicas(
+    binary: Binary, arguments: list[str], start_server: Callable[..., Server]
+) -> None:
+    """On every server a save with `min_replicas` is counted; with --waitaof, where it is known, on disk."""
+    server = start_server(binary, ("--appendonly", "yes"), tcp=True)
+    _, printed = run("worker", "--namespace", "crm", *arguments)
+    with server.client(decode_responses=True) as admin:
+        admin.execute_command("ACL", "SETUSER", "ada", *printed.split(), ">new")
+        url = f"redis://ada:new@127.0.0.1:{server.port}"
+        with RedisTokenStore.from_url(url, "crm", min_replicas=1, operation_timeout=0.3) as store:
+            with pytest.raises(NotDurable) as caught:
+                store.save_token(make_token("ada", refresh="no replica has it"))
+            assert caught.value.on_disk == bool(arguments)
+        assert {entry["object"] for entry in admin.acl_log()} <= (set() if arguments else {"waitaof"})
+
+
+@pytest.mark.parametrize("binary", find_binaries().values(), ids=lambda binary: binary.name)
+def test_a_server_that_does_not_know_waitaof(binary: Binary, start_server: Callable[..., Server]) -> None:
+    """Refuses the rules that have it, and takes those that do not: they are what is printed by itself."""
+    _, printed = run("worker", "--namespace", "crm", "--waitaof")
+    assert set(printed.split()) - set(run("worker", "--namespace", "crm")[1].split()) == {"+waitaof"}
+    with start_server(binary).client() as admin:
+        taken: Any = contextlib.nullcontext() if knows_waitaof(binary) else pytest.raises(redis.ResponseError)
+        with taken:
+            admin.execute_command("ACL", "SETUSER", "ada", *printed.split())
 
 
 def test_the_namespace_comes_from_the_environment_too() -> None:

@@ -15,12 +15,14 @@ from certificates import Authority
 from cli.program import PROGRAM, run_here
 from contract.tokens import make_token
 from integration.fleet import wait_until
-from servers import Binary, Server
+from servers import Binary, Server, find_binaries, newest_binary
+from topologies import SERVICE, Watcher
 from zoho_token_store import RedisTokenStore, acl
 from zoho_token_store.cli.doctor.checks import CHECKS, findings
 from zoho_token_store.cli.doctor.facts import Facts, Keys, Way
 from zoho_token_store.cli.doctor.gather import TRIED, without_credentials
 from zoho_token_store.keyring import new_key
+from zoho_token_store.keyspace import Keyspace
 from zoho_token_store.script import FOR_WORKERS
 
 KEY, OTHER_KEY, POINTER_KEY = new_key(), new_key(), new_key()
@@ -110,6 +112,21 @@ def test_nothing_is_found_where_all_is_well(sound: Patient) -> None:
         assert sorted(client.scan_iter()) == before
 
 
+def test_what_has_ended_is_left_where_it_is(sound: Patient) -> None:
+    """Ids of records that have ended by themselves stay listed, and records behind them are seen all the same."""
+    keys = Keyspace("crm")
+    with sound.server.client(decode_responses=True) as client:
+        (listed,) = client.zrange(keys.ids, 0, -1)
+        ended = {f"-{number:03}": 0 for number in range(300)}
+        client.zadd(keys.ids, ended)
+        client.zadd(keys.expiring, dict.fromkeys(ended, 1))
+        assert sound.found() == {}
+        assert client.zrange(keys.ids, 0, -1) == [*ended, listed]
+        assert client.zcard(keys.expiring) == len(ended)
+    del sound.variables["ZOHO_TOKEN_STORE_KEYS"]
+    assert sound.severity("missing-keys") == "danger"
+
+
 @pytest.mark.parametrize(
     ("options", "check", "severity"),
     [
@@ -158,6 +175,60 @@ def test_replicas(start: Callable[..., Patient]) -> None:
     assert severities == [None, "hint", "danger"]
 
 
+@pytest.fixture
+def follow(start_server: Callable[..., Server]) -> Callable[..., None]:
+    """Start a replica of a server."""
+
+    def follow(master: Server, *options: str) -> None:
+        where = ("--replicaof", "127.0.0.1", str(master.port), "--masterauth", PASSWORD)
+        replica = start_server(master.binary, (*options, *where), password=PASSWORD)
+        with replica.client() as client:
+            wait_until(lambda: client.info("replication")["master_link_status"] == "up", "the replica follows")
+        with master.client() as client:
+            wait_until(lambda: client.execute_command("WAIT", 1, 100), "the master knows")
+
+    return follow
+
+
+@pytest.mark.parametrize(
+    ("options", "replica", "said"),
+    [
+        ((), ("--appendonly", "yes"), ""),
+        (("--appendfsync", "no"), ("--appendonly", "yes"), "the server has not confirmed"),
+        ((), (), "0 of 1 replicas have confirmed"),
+    ],
+    ids=["all is well", "appendfsync no", "a replica without a file"],
+)
+def test_what_never_is_on_disk(
+    start: Callable[..., Patient],
+    follow: Callable[..., None],
+    options: tuple[str, ...],
+    replica: tuple[str, ...],
+    said: str,
+) -> None:
+    """A save would wait for that in vain; who waits for no replicas has nothing to fear."""
+    patient = start("--repl-diskless-sync-delay", "0", *options, tcp=True)
+    follow(patient.server, *replica)
+    assert patient.found() == {}
+    found = patient.found("--min-replicas", "1")
+    assert found.keys() - {"on-disk"} == {"replicas"}
+    assert found.get("on-disk", {}).get("severity") == ("danger" if said else None)
+    assert said in found.get("on-disk", {}).get("what", "")
+
+
+def test_an_older_server_is_not_asked_what_is_on_disk(
+    start_server: Callable[..., Server], follow: Callable[..., None], tmp_path: Path
+) -> None:
+    """Before Redis 7.2 replicas count that have a save in memory, and `appendfsync no` does not matter to them."""
+    binary = next(iter(find_binaries().values()))
+    if binary.version >= (7, 2):
+        pytest.skip("there is no server older than Redis 7.2")
+    options = ("--appendfsync", "no", "--repl-diskless-sync-delay", "0")
+    patient = Patient(start_server(binary, (*SOUND, *options), password=PASSWORD, tcp=True), tmp_path)
+    follow(patient.server)
+    assert patient.found("--min-replicas", "1").keys() == {"replicas"}
+
+
 def test_credentials_are_left_out() -> None:
     """Of whatever URL, in whatever place."""
     for url, bare in (
@@ -188,6 +259,19 @@ def test_the_way_there(start: Callable[..., Patient]) -> None:
     for host, expected in (("127.0.0.1", set()), ("localhost", set()), ("0.0.0.0", {"encryption"})):
         patient.url = f"redis://:{PASSWORD}@{host}:{patient.server.port}/0"
         assert patient.found().keys() == expected, host
+
+
+def test_the_way_behind_a_sentinel(start: Callable[..., Patient]) -> None:
+    """A Sentinel on this machine may name a master that is elsewhere, for all that is known: that way counts too."""
+    patient = start(tcp=True)
+    for host, expected in (("127.0.0.1", set()), ("0.0.0.0", {"encryption"})):
+        watcher = Watcher(newest_binary(), patient.server)
+        config = watcher.directory / "sentinel.conf"
+        text = config.read_text("utf-8").replace(f"{SERVICE} 127.0.0.1", f"{SERVICE} {host}")
+        config.write_text(f"{text}sentinel auth-pass {SERVICE} {PASSWORD}\n", "utf-8")
+        with watcher:
+            patient.url = f"redis+sentinel://:{PASSWORD}@127.0.0.1:{watcher.port}/{SERVICE}"
+            assert patient.found().keys() == expected, host
 
 
 def test_tls(start_server: Callable[..., Server], tls_binary: Binary, authority: Authority, tmp_path: Path) -> None:
@@ -282,6 +366,22 @@ def test_rights_that_are_missing(sound: Patient, command: str) -> None:
         assert not admin.exists("zts:{crm}:nothing")
 
 
+def test_the_right_to_wait_for_replicas(sound: Patient) -> None:
+    """It is tried if saves wait for them: without WAIT they all fail, without WAITAOF they count what is in memory."""
+    sound.url = f"unix://worker:{PASSWORD}@{sound.server.socket_path}"
+    for rules, expected in (
+        (["+waitaof"], {}),
+        ([], {"on-disk": "warning"}),
+        (["+waitaof", "-wait"], {"rights": "danger"}),
+    ):
+        with sound.server.client() as admin:
+            admin.execute_command("ACL", "SETUSER", "worker", *acl.worker("crm"), "+scan", f">{PASSWORD}", *rules)
+        assert sound.found() == {}
+        found = {name: each["severity"] for name, each in sound.found("--min-replicas", "1").items()}
+        del found["replicas"]
+        assert found == expected, rules
+
+
 def test_what_a_worker_may_not_ask(sound: Patient) -> None:
     """Is said to be unknown, and is no warning."""
     with sound.server.client() as admin:
@@ -294,7 +394,7 @@ def test_what_a_worker_may_not_ask(sound: Patient) -> None:
 
 def test_every_command_of_the_scripts_is_tried() -> None:
     """The table of trials has what scripts run."""
-    scripts = acl._needed(FOR_WORKERS) - {*acl.SENT, *acl.GREETING}
+    scripts = acl._needed(FOR_WORKERS) - {*acl.SENT, *acl.ON_CLUSTERS, *acl.GREETING}
     assert TRIED.keys() - {"TIME"} == scripts - {"TIME"}
 
 
@@ -328,7 +428,6 @@ def test_a_server_that_is_too_old() -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"ZOHO_TOKEN_STORE_URL": "unix:///nowhere"}, "does not answer"),
         ({"ZOHO_TOKEN_STORE_URL": "http://nowhere"}, "url: must start with"),
         ({"ZOHO_TOKEN_STORE_KEYS": "short"}, "encryption_keys: a key must be"),
         ({"ZOHO_TOKEN_STORE_NAMESPACE": "a b"}, "namespace: must be"),
@@ -343,11 +442,19 @@ def test_what_cannot_be_used(sound: Patient, variables: dict[str, str], said: st
     assert said in done.stderr
 
 
+def test_a_redis_that_is_not_there(sound: Patient) -> None:
+    """Ends with a status of its own."""
+    sound.url = "unix:///nowhere"
+    done = sound.run()
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "does not answer" in done.stderr
+
+
 def test_a_password_that_is_wrong(sound: Patient) -> None:
     """Is said, and not shown."""
     sound.url = f"unix://:{PASSWORD}-not@{sound.server.socket_path}"
     done = sound.run()
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (4, "")
     assert "does not accept the user name or the password" in done.stderr
 
 

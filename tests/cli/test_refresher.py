@@ -271,9 +271,9 @@ def test_an_accounts_server_that_is_not_known(site: Site, start: Start) -> None:
 
 
 def test_one_round_without_redis(start: Start) -> None:
-    """Status 1, and no traceback."""
+    """Status 4, and no traceback."""
     program = start("--once", url="redis://:password-of-redis@127.0.0.1:1")
-    assert program.wait() == 1
+    assert program.wait() == 4
     assert "Redis cannot be used" in program.output
     assert "Traceback" not in program.output
 

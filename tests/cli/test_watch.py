@@ -108,6 +108,19 @@ def test_json(store: RedisTokenStore, start: Start) -> None:
     assert objects(program) == told[2:]
 
 
+def test_all_at_once(store: RedisTokenStore, start: Start) -> None:
+    """Of records that were deleted together there is a line for each."""
+    tokens = [a_token(number) for number in range(3)]
+    for number, token in enumerate(tokens):
+        token.set_client_id(f"client-{number}")
+        store.save_token(token)
+    store.delete_tokens()
+    program = start("--no-follow", "--json")
+    assert program.wait() == 0, program.output
+    cleared = {each["record"] for each in objects(program) if each["event"] == "cleared"}
+    assert cleared == {token.get_id() for token in tokens}
+
+
 def test_it_follows(store: RedisTokenStore, start: Start) -> None:
     """From now on: an event is printed as it happens, and none of those before."""
     live_through(store)
@@ -225,7 +238,7 @@ def test_it_may_start_before_redis(namespace: str, start: Start, start_server: C
     status, seconds = program.end()
     assert (status, seconds < 1.5) == (0, True)
     program = start("--no-follow", url=server.url)
-    assert program.wait() == 1
+    assert program.wait() == 4
     assert program.said("^Error: ") == 1
     assert "Traceback" not in program.output
 
@@ -279,9 +292,9 @@ def test_what_cannot_be_used(start: Start, arguments: list[str], message: str) -
 
 
 def test_what_asking_again_does_not_mend(start: Start, start_server: Callable[..., Server]) -> None:
-    """A wrong password ends it, with status 1 and no traceback."""
+    """A wrong password ends it, with status 4 and no traceback."""
     server = start_server(password="right")
     program = start(url=server.url.replace("right", "password-of-redis"))
-    assert program.wait() == 1, program.output
+    assert program.wait() == 4, program.output
     assert program.said("^Error: ") == 1
     assert "Traceback" not in program.output
