@@ -25,12 +25,12 @@ def interleave(batches: Mapping[str, Batch], rounds: int, calls: int) -> dict[st
     """
     names = list(batches)
     for name in names:
-        _time(batches[name](calls))  # not counted: connections, scripts and caches are warm after it
+        time_calls(batches[name](calls))  # not counted: connections, scripts and caches are warm after it
     medians: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            medians[name].append(_time(batches[name](calls)))
+            medians[name].append(time_calls(batches[name](calls)))
     return medians
 
 
@@ -39,7 +39,8 @@ def ratios(these: Sequence[float], those: Sequence[float]) -> Spread:
     return Spread.of([this / that for this, that in zip(these, those, strict=True)])
 
 
-def _time(calls: Sequence[Callable[[], object]]) -> float:
+def time_calls(calls: Sequence[Callable[[], object]]) -> float:
+    """Return the median time of calls, microseconds."""
     took = []
     for call in calls:
         began = perf_counter_ns()

@@ -1,22 +1,19 @@
-"""Fill a namespace with many records, by the store's own code and in few round trips."""
+"""Fill a namespace with many records in few round trips, by the store's own code or after its pattern."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
-from benchmarks.crew import Crew
+from benchmarks import copies
 from benchmarks.server import BenchmarkServer
 from benchmarks.tokens import full_token
 from zoho_token_store.script import COMMIT, READ, Script
 
 BATCH = 200
-SHARE = 5_000
-"""Records that one process saves at a time."""
-PROCESSES = min(4, os.cpu_count() or 1)
+FEW = 10_000
+"""Up to so many records each is saved; more are made after the pattern of the first."""
 
 
 class PipelinedLink:
@@ -58,23 +55,13 @@ class PipelinedLink:
 
 def fill(server: BenchmarkServer, namespace: str, count: int) -> list[str]:
     """Save ``count`` full tokens in an empty namespace; return their ids, in the order of their numbers."""
-    if count <= SHARE:
-        return _fill_part(server, namespace, 0, count)
-    ids: list[str] = []
-    with Crew(PROCESSES) as crew:
-        for first in range(0, count, PROCESSES * SHARE):
-            starts = [first + SHARE * worker for worker in range(PROCESSES)]
-            shares = [(server, namespace, start, max(0, min(SHARE, count - start))) for start in starts]
-            ids += chain.from_iterable(crew.share(_fill_part, shares))
-    return ids
-
-
-def _fill_part(server: BenchmarkServer, namespace: str, first: int, count: int) -> list[str]:
     store = server.store(namespace)
+    if count > FEW:
+        return copies.fill(server, copies.Layout(store.save_token, copies.short_id, store.close), count)
     link = PipelinedLink(server)
     store._repository._link = link  # type: ignore[assignment]  # the rest of the store stays as it is
     ids = []
-    for number in range(first, first + count):
+    for number in range(count):
         token = full_token(number)
         store.save_token(token)
         ids.append(token.get_id())

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
+import sqlite3
+import subprocess
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,7 +18,7 @@ BUSY = 0.5
 
 
 def describe(redis_title: str) -> dict[str, str]:
-    """Return the machine's processor, its load, and the versions that matter.
+    """Return the machine's processor, and the versions that matter.
 
     Args:
         redis_title: Family and version of the server.
@@ -26,9 +31,21 @@ def describe(redis_title: str) -> dict[str, str]:
         "redis": redis_title,
         "redis-py": _version("redis"),
         "hiredis": _version("hiredis"),
+        "dogpile.cache": _version("dogpile.cache"),
+        "sqlite": sqlite3.sqlite_version,
+        "mariadb": _mariadb(),
         "sdk": next((f"{name} {_version(name)}" for name in SDKS if _version(name) != "none"), "none"),
-        "load": f"{os.getloadavg()[0]:.1f}",
     }
+
+
+def run(command: str) -> dict[str, str]:
+    """Return when something is measured, while how much else is done, and by which command.
+
+    Args:
+        command: As it is typed.
+    """
+    load = os.getloadavg()[0]
+    return {"date": f"{datetime.now(timezone.utc):%Y-%m-%d}", "load": f"{load:.1f}", "command": command}
 
 
 def is_busy() -> bool:
@@ -43,6 +60,15 @@ def _processor() -> str:
         lines = []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(models, platform.processor() or platform.machine())
+
+
+def _mariadb() -> str:
+    path = shutil.which("mariadbd")
+    if path is None:
+        return "none"
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"Ver ([0-9.]+)", said)
+    return found[1] if found else "unknown"
 
 
 def _version(distribution: str) -> str:

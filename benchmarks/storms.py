@@ -71,7 +71,7 @@ class Fleet:
         """Have all workers carry out a task at once, and count what it cost."""
         before, rejected = self._requests(grant), self.zoho.counters.crm_rejected
         replies: list[Reply] = self.crew.attempt(task, *args)
-        errors = [reply.error for reply in replies if reply.error]
+        errors = [reply.error.splitlines()[0] for reply in replies if reply.error]  # the rest is of this machine
         calls = self._requests(grant) - before
         return Storm(calls, len(errors), self.zoho.counters.crm_rejected - rejected, errors[0] if errors else "")
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -55,11 +57,31 @@ def boot(stage: Stage, token: dict[str, str]) -> None:
     if isinstance(_Desk.store, RedisTokenStore):
         _Desk.store.close()
     is_file = stage.kind == "file"
-    _Desk.store = FileStore(stage.place) if is_file else RedisTokenStore.from_url(stage.place, stage.namespace)
-    url = stage.zoho_url
-    environment = DataCenter.Environment(url, f"{url}/oauth/v2/token", url)
-    Initializer.initialize(environment, OAuthToken(**token), _Desk.store, resource_path=stage.resources)
+    opener = partial(FileStore, stage.place) if is_file else partial(_open_ours, stage.place, stage.namespace)
+    boot_on(opener, stage.zoho_url, stage.resources, token)
+
+
+def boot_on(opener: Callable[[], Any], zoho_url: str, resources: str, token: dict[str, str]) -> None:
+    """Do the same with any store.
+
+    Args:
+        opener: Makes it.
+        zoho_url: Of the stand-in.
+        resources: Folder where the SDK keeps its own files.
+        token: What the application knows.
+    """
+    _Desk.store = opener()
+    environment = DataCenter.Environment(zoho_url, f"{zoho_url}/oauth/v2/token", zoho_url)
+    Initializer.initialize(environment, OAuthToken(**token), _Desk.store, resource_path=resources)
     call()
+
+
+def ask() -> None:
+    """Get an access token as the SDK does before each request, refreshed if need be."""
+    _swallowed.errors.clear()
+    if not Initializer.get_initializer().token.get_token():
+        raise RuntimeError("no access token")
+    _raise_swallowed()
 
 
 def call() -> None:
@@ -68,8 +90,7 @@ def call() -> None:
     status = OrgOperations().get_organization().get_status_code()
     if status != OK:
         raise RuntimeError(f"HTTP {status}")
-    if _swallowed.errors:
-        raise RuntimeError(f"swallowed by the SDK: {_swallowed.errors[0]}")
+    _raise_swallowed()
 
 
 def open_store(url: str, namespace: str, record_id: str) -> None:
@@ -92,6 +113,15 @@ def read_under_lock(name: str) -> str | None:
     with _Desk.client.lock(name, timeout=30):
         access_token: str | None = _Desk.client.hgetall("plain").get("access_token")
         return access_token
+
+
+def _open_ours(url: str, namespace: str) -> RedisTokenStore:
+    return RedisTokenStore.from_url(url, namespace)
+
+
+def _raise_swallowed() -> None:
+    if _swallowed.errors:
+        raise RuntimeError(f"swallowed by the SDK: {_swallowed.errors[0]}")
 
 
 class _SwallowedErrors(logging.Handler):

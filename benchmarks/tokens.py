@@ -86,3 +86,19 @@ def fields(token: Any) -> dict[Any, str]:
         "api_domain": token.get_api_domain(),
     }
     return {name: str(value) for name, value in values.items()}
+
+
+def row(number: int) -> tuple[str, ...]:
+    """Return the fields of a full token in the order of the SDK's own stores; its id is its number + 1."""
+    return (
+        str(number + 1),
+        user_name(number),
+        CLIENT_ID,
+        CLIENT_SECRET,
+        secret("refresh", number),
+        secret("access", number),
+        secret("grant", number),
+        expires_in(),
+        REDIRECT_URL,
+        API_DOMAIN,
+    )
