@@ -7,6 +7,7 @@ PYTHON ?= $(shell for name in $(PYTHONS); do \
 	if $$name -c '$(USABLE)' </dev/null >/dev/null 2>&1; then echo $$name; break; fi; done)
 PIP := -m pip --disable-pip-version-check --quiet
 SDKS := 5 6 7 8
+OLDER := 5 6 7
 EXTRAS := sdk8,hiredis,examples,test,dev
 SDK_EXTRAS = sdk$*,hiredis,test
 DEMO_EXTRAS := sdk8,hiredis,demo
@@ -15,7 +16,7 @@ FUZZ_EXTRAS := sdk8,hiredis,fuzz
 # Tests wait for servers and processes more than they compute. What measures time has the machine more to itself.
 JOBS := 4
 TIMED_JOBS := 2
-QUICK := tests/contract tests/fuzz tests/scripts tests/security tests/simulation tests/unit
+QUICK := tests/contract tests/fuzz tests/migration tests/scripts tests/security tests/simulation tests/unit
 TIMED := tests/cli tests/deployment tests/foreign tests/integration
 # Of what `make topologies` runs on a Sentinel set and a cluster; all of it takes too long for each time.
 SAMPLE := tests/contract/test_connecting.py tests/contract/test_find.py tests/topology/test_access.py \
@@ -26,15 +27,19 @@ SAMPLE := tests/contract/test_connecting.py tests/contract/test_find.py tests/to
 FUZZED = $(shell sed -n 's/^def \(test_[a-z_]*\).*/\1/p' tests/fuzz/test_replies.py)
 FUZZ_SECONDS := 120
 
+# Where `make bench` leaves its report and its charts.
+BENCH := build/benchmarks
+
 .DEFAULT_GOAL := help
-.PHONY: help test matrix lint format demo bench stores soak fuzz topologies sdk-matrix clean python
+.PHONY: help test sample matrix lint format demo bench figures stores soak fuzz topologies sdk-matrix clean python
 
 help:
 	@echo 'make test        every test, with the oldest and newest server found and each SDK'
 	@echo 'make lint        style, types, import layers'
 	@echo 'make format      let ruff format and fix'
 	@echo 'make demo        the fleet, live; ARGS="--workers 32" are handed on'
-	@echo 'make bench       the figures in the README; ARGS are handed on'
+	@echo 'make bench       measure: a report and charts in build/benchmarks; ARGS are handed on'
+	@echo 'make figures     the same, for the figures and charts that the documents quote'
 	@echo 'make stores      the table in docs/stores.md: which rule each store breaks'
 	@echo 'make soak        the long tests'
 	@echo 'make fuzz        what might come from Redis, guided by coverage; FUZZ_SECONDS=600 for each test'
@@ -80,8 +85,11 @@ endef
 test: .venv/.ready
 	.venv/bin/python -m pytest -q --durations=10 -n $(JOBS) $(QUICK) $(ARGS)
 	.venv/bin/python -m pytest -q --durations=10 -n $(TIMED_JOBS) $(TIMED) $(ARGS)
+	@$(MAKE) --no-print-directory --jobs=4 sample $(OLDER:%=.venv-sdk%/.ready)
+	@$(MAKE) --no-print-directory sdk-matrix SDKS='$(OLDER)'
+
+sample: .venv/.ready
 	.venv/bin/python -m pytest -q --durations=10 -m 'topology and not soak' $(SAMPLE) $(ARGS)
-	@$(MAKE) --no-print-directory sdk-matrix SDKS='$(filter-out 8,$(SDKS))'
 
 matrix: export ZOHO_TOKEN_STORE_TEST_MATRIX := 1
 matrix: test
@@ -100,7 +108,13 @@ demo: .venv-demo/.ready
 	@.venv-demo/bin/zoho-tokens demo $(ARGS)
 
 bench: .venv/.ready
-	.venv/bin/python -m benchmarks $(ARGS)
+	.venv/bin/python -m benchmarks --json $(BENCH)/report.json $(ARGS)
+	.venv/bin/python -m benchmarks.charts $(BENCH)/report.json $(BENCH)/charts
+
+figures: .venv/.ready
+	.venv/bin/python -m benchmarks --update docs/benchmarks.json $(ARGS)
+	.venv/bin/python -m benchmarks.charts docs/benchmarks.json docs/charts
+	.venv/bin/python -m benchmarks.readme docs/benchmarks.json
 
 stores: .venv/.ready
 	cd tests && ../.venv/bin/python -m foreign.table

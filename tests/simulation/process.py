@@ -22,12 +22,12 @@ from zoho_token_store import (
     kept,
     lease,
     margin,
+    operations,
     parts,
     redis_store,
     refresher,
     renewal,
     saver,
-    store,
     supply,
 )
 from zoho_token_store.clock import SystemClock
@@ -249,7 +249,7 @@ def seams(world: World) -> Iterator[None]:
             (keeper, "ThreadPoolExecutor", Pool(threads)),
             *((module, "find_site", lambda *_: SITE) for module in (keeper, refresher, supply)),
             (supply, "log", BugsOnly()),
-            (store, "watch", lambda *_: None),
+            (operations, "watch", lambda *_: None),
             (lease, "hook_exits", lambda: None),
             (kept, "hook_exits", lambda: None),
             (lease, "secrets", chance),

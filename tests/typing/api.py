@@ -11,6 +11,7 @@ import redis
 from typing_extensions import assert_type
 
 from zoho_token_store import (
+    Adoption,
     AesGcmCipher,
     AmbiguousToken,
     Cipher,
@@ -22,6 +23,7 @@ from zoho_token_store import (
     InvalidToken,
     Memory,
     MemoryTokenStore,
+    PartitionedTokenStore,
     RedactingFilter,
     RedisTokenStore,
     RefreshFailing,
@@ -69,8 +71,18 @@ def construct(client: redis.Redis, environ: Mapping[str, str]) -> None:
     assert_type(SQLiteTokenStore("tokens.db", "crm", encryption_keys=["key"], lease_ttl=4.0), SQLiteTokenStore)
     assert_type(MemoryTokenStore(), MemoryTokenStore)
     assert_type(MemoryTokenStore(Memory(), namespace="crm", refresh="managed"), MemoryTokenStore)
+    assert_type(MemoryTokenStore(fallback=SQLiteTokenStore("old.db")), MemoryTokenStore)
     assert_type(open_store(), CoordinatedTokenStore)
     assert_type(open_store("sqlite:///tokens.db", "crm", retention=None), CoordinatedTokenStore)
+    assert_type(PartitionedTokenStore.from_url("redis://one", "crm", partitions=16), PartitionedTokenStore)
+    partitions = [MemoryTokenStore(None, f"crm.{number}", retention=None) for number in range(4)]
+    with PartitionedTokenStore(partitions, key=lambda token: str(token.get_client_id())) as partitioned:
+        assert_type(partitioned, PartitionedTokenStore)
+        assert_type(partitioned.home("tenant"), CoordinatedTokenStore)
+        assert_type(partitioned.stores, tuple[CoordinatedTokenStore, ...])
+        assert_type(partitioned.keep_fresh(["id"]), float)
+        assert_type(partitioned.call_crm(lambda: 1), int)
+    PartitionedTokenStore(partitions, "tenant")  # type: ignore[arg-type]  # a key is made by a function
     SQLiteTokenStore(7)  # type: ignore[arg-type]  # a path is text, or something like it
     RedisTokenStore(client)  # type: ignore[call-arg]  # a namespace is required
     RedisTokenStore.from_url(7, namespace="crm")  # type: ignore[arg-type]  # a URL is text
@@ -85,12 +97,20 @@ def use(store: RedisTokenStore, token: Any) -> None:
     store.delete_tokens()
     by_id: Any = store.find_token_by_id("id")
     looked_at: Any = store.get("id")
+    users: list[Any] = store.get_by_user("ada@example.com")
+    assert_type(store.get_by_user("ada@example.com", on_unreadable=print), list[Any])
+    assert_type(store.adopt([token], dry_run=True), list[Adoption])
+    assert_type(store.adopt(iter([token]))[0].record_id, str | None)
+    assert_type(store.peek(token), Any)
+    assert_type(store.iter_tokens(100, on_unreadable=print), Iterator[Any])
     assert_type(store.iter_tokens(batch=100), Iterator[Any])
+    store.iter_tokens(on_unreadable=print)
     assert_type(store.rotate_keys(batch=100), Iterator[RotationProgress])
     store.invalidate_access_token("id")
     store.invalidate_access_token("id", "access token")
     store.invalidate_access_token("id", access_token=None)
     assert_type(store.revoke("id"), bool)
+    assert_type(store.delete_unreadable("id"), bool)
     with store.events(since=600.0) as events:
         assert_type(events, EventReader)
         assert_type(events.read(wait=1.0).events, list[Event])
@@ -105,7 +125,7 @@ def use(store: RedisTokenStore, token: Any) -> None:
     store.iter_tokens(batch="many")  # type: ignore[arg-type]
     with store as same:
         assert_type(same, RedisTokenStore)
-    del tokens, by_id, looked_at
+    del tokens, by_id, looked_at, users
 
 
 def catch(store: RedisTokenStore) -> None:

@@ -13,6 +13,8 @@ PASSWORD = "pa55word"
 
 GOOD = {
     "redis://": ("redis", False, [("localhost", 6379)], "", {}),
+    "redis+cluster://:7000": ("redis+cluster", False, [("localhost", 7000)], "", {}),
+    "redis+sentinel:///svc": ("redis+sentinel", False, [("localhost", 26379)], "svc", {}),
     "redis://example.com": ("redis", False, [("example.com", 6379)], "", {}),
     "redis://example.com:7000/3": ("redis", False, [("example.com", 7000)], "", {"db": 3}),
     "redis://[::1]:7000/3?db=4": ("redis", False, [("::1", 7000)], "", {"db": 4}),
@@ -98,6 +100,12 @@ BAD = {
     f"redis+cluster://:{PASSWORD}#@a": "#",
     f"redis+cluster://:{PASSWORD}@a b": "blanks",
     f"redis+cluster://:{PASSWORD}@a..b": "host",
+    f"redis+cluster://:{PASSWORD}@a:1,,b:2": "url: has an empty host",
+    f"redis+cluster://:{PASSWORD}@a:1,:2": "url: has an empty host",
+    f"redis+cluster://:{PASSWORD}@,a": "url: has an empty host",
+    f"rediss+cluster://:{PASSWORD}@a,[]:1": "url: has an empty host",
+    f"redis+sentinel://:{PASSWORD}@a:1,/svc": "url: has an empty host",
+    f"redis+sentinel://:{PASSWORD}@a,,b/svc": "url: has an empty host",
     f"redis://:{PASSWORD}@a,b": "several hosts",
     f"redis://:{PASSWORD}/x@a": "port",
     f"redis://:{PASSWORD}@a/b": "database",

@@ -50,6 +50,27 @@ def test_one_figure_as_text() -> None:
     assert re.search(r"at most 1\.25 .* (yes|NO) .* make bench ARGS=\"--only find_by_id\"$", row)
 
 
+def test_what_the_capacity_page_computes_with(tmp_path: Path) -> None:
+    """Everything that docs/capacity.md calls measured is measured, beside the memory that another figure is about."""
+    document = tmp_path / "figures.json"
+    assert run("--only", "capacity", "--json", str(document)).returncode == 0
+    (figure,) = json.loads(document.read_text("utf-8"))["figures"]
+    measured = (ROOT / "docs" / "capacity.md").read_text("utf-8").partition("Chosen:")[0]
+    named = set(re.findall(r"^\| `(\w+)` \|", measured, re.MULTILINE))
+    assert named == {*figure["details"], "find_us", "token_bytes"}
+    assert all(value >= 0 for value in figure["details"].values())
+    assert figure["spread"]["median"] > 0
+
+
+def test_a_crowd_on_a_cluster(tmp_path: Path) -> None:
+    """Few threads of few processes at an expiry: one refresh for all, and what it costs Redis is counted."""
+    document = tmp_path / "figures.json"
+    assert run("--only", "crowd", "--json", str(document)).returncode == 0
+    (figure,) = json.loads(document.read_text("utf-8"))["figures"]
+    assert figure["reached"]
+    assert all(expiry["refreshes"] == 1 and expiry["commands"] > 0 for expiry in figure["details"]["expiries"])
+
+
 def test_a_figure_that_there_is_not() -> None:
     """A wrong name is refused before anything runs, and the right ones are named."""
     refused = run("--only", "speed")

@@ -23,7 +23,8 @@ SAMPLES = [
     (errors.RefreshThrottled("some-id", 1.5e9), {"record_id": "some-id", "retry_at": 1.5e9}),
     (errors.RefreshRejected("some-id", "invalid_code"), {"record_id": "some-id", "reason": "invalid_code"}),
     (errors.StoreUnavailable("no answer", cause=CAUSE), {"cause": CAUSE}),
-    (errors.NotDurable(1, 2), {"replicas": 1, "wanted": 2, "passing": True}),
+    (errors.NotDurable(1, 2), {"replicas": 1, "wanted": 2, "on_disk": False, "passing": True}),
+    (errors.NotDurable(0, 1, on_disk=True), {"replicas": 0, "wanted": 1, "on_disk": True, "passing": True}),
     (errors.StoreClosed(), {}),
     (
         errors.RevocationIncomplete("some-id", deleted=True, revoked=False),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoho_token_store.errors import InvalidToken
-from zoho_token_store.events import LONGEST, Event, _start, read_event
+from zoho_token_store.events import LONGEST, MOST_OTHERS, Event, _start, read_event
 
 AT = "1700000000000-7"
 EMPTY = Event(AT, "", "", "", "", False)
@@ -21,6 +21,16 @@ def test_what_this_release_writes() -> None:
     assert event == Event(AT, "saved", "abc", "web 1:7", "", True)
     assert event.at_ms == 1_700_000_000_000
     assert read_event(AT, ["event", "merged", "id", "b", "by", "x", "into", "a"]).into == "a"
+
+
+def test_several_records() -> None:
+    """An event of several records names all of them, and can be taken apart; what is no id is none of them."""
+    event = read_event(AT, ["event", "cleared", "id", "a", "by", "x", "others", "b c \x1b[31m d"])
+    assert event.others == ("b", "c", "d")
+    assert [(each.name, each.record_id, each.others) for each in event.each()] == [
+        ("cleared", record_id, ()) for record_id in "abcd"
+    ]
+    assert len(read_event(AT, ["others", "x " * 10_000]).others) == MOST_OTHERS
 
 
 def test_what_older_and_later_releases_write() -> None:

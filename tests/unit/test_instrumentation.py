@@ -284,6 +284,13 @@ class TestDashboard:
             asked = re.findall(r"label_values\([^,]+(?:\{[^}]*\})?,\s*(\w+)\)", expression)
             assert set(matched + grouped + asked) <= labels, expression
 
+    def test_every_metric_is_in_a_panel(self) -> None:
+        """As the document says."""
+        asked = " ".join(target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ()))
+        told = re.findall(rf"^\| `({PREFIX}_\w+)` \|", reference(), re.MULTILINE)
+        assert len(told) > 20
+        assert [name for name in told if name not in asked] == []
+
     def test_every_outcome_that_it_asks_for_may_come(self) -> None:
         """Values of the label ``outcome`` are words of the details or names of errors."""
         known = {"fresh", "leased", "missing", "stored", "refreshed", "fenced", *vars(zoho_token_store), "LeaseLost"}

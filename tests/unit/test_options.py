@@ -24,6 +24,7 @@ OTHERS = {
     "label",
     "redact_sdk_log",
     "hooks",
+    "fallback",
 }
 TIMES = [name for name in OPTION_NAMES if name not in OTHERS]
 

@@ -17,7 +17,7 @@ import zoho_token_store
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "zoho_token_store"
 EXTRAS = {
-    "cli", "demo", "dev", "encryption", "examples", "hiredis", "opentelemetry", "prometheus",
+    "bench", "cli", "demo", "dev", "encryption", "examples", "hiredis", "mysql", "opentelemetry", "prometheus",
     "sdk5", "sdk6", "sdk7", "sdk8", "servers", "test",
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ import zoho_token_store
 from zoho_token_store import (
     CoordinatedTokenStore,
     MemoryTokenStore,
+    PartitionedTokenStore,
     RedisTokenStore,
     SQLiteTokenStore,
     TokenStoreError,
@@ -17,6 +18,7 @@ from zoho_token_store.options import Options
 from zoho_token_store.zoho_sdk import TokenStore
 
 NAMES = [
+    "Adoption",
     "AesGcmCipher",
     "AmbiguousToken",
     "AuditProgress",
@@ -33,6 +35,7 @@ NAMES = [
     "MemoryTokenStore",
     "NearCache",
     "NotDurable",
+    "PartitionedTokenStore",
     "RedactingFilter",
     "RedisTokenStore",
     "RefreshFailing",
@@ -52,6 +55,7 @@ NAMES = [
     "open_store",
 ]
 NO_ERRORS = {
+    "Adoption",
     "AesGcmCipher",
     "AuditProgress",
     "Cipher",
@@ -62,6 +66,7 @@ NO_ERRORS = {
     "Memory",
     "MemoryTokenStore",
     "NearCache",
+    "PartitionedTokenStore",
     "RedactingFilter",
     "RedisTokenStore",
     "RotationProgress",
@@ -77,10 +82,14 @@ METHODS = {
     "delete_tokens": [],
     "find_token_by_id": ["id"],
     "get": ["id"],
-    "iter_tokens": ["batch"],
+    "get_by_user": ["user_name", "on_unreadable"],
+    "iter_tokens": ["batch", "on_unreadable"],
+    "peek": ["token"],
+    "adopt": ["tokens", "dry_run"],
     "rotate_keys": ["batch"],
     "invalidate_access_token": ["id", "access_token"],
     "revoke": ["id"],
+    "delete_unreadable": ["id"],
     "call_crm": ["call"],
     "keep_fresh": ["ids"],
     "events": ["since"],
@@ -127,6 +136,15 @@ def test_all_stores_have_the_same_methods() -> None:
         assert ours - set(dir(kind)) == {"audit", "events", "from_env", "from_url"}
 
 
+def test_partitions_have_the_same_methods_too() -> None:
+    """With the same parameters; events and audits are of one namespace, and asked of its partition."""
+    ours = {name for name in dir(RedisTokenStore) if not name.startswith("_")}
+    assert ours - set(dir(PartitionedTokenStore)) == {"audit", "events", "from_env"}
+    for name in METHODS.keys() - {"events"}:
+        parameters = inspect.signature(getattr(PartitionedTokenStore, name)).parameters
+        assert list(parameters)[1:] == METHODS[name], name
+
+
 def test_the_six_methods_of_the_sdk_are_there() -> None:
     """Every abstract method of the SDK's store is ours, under the SDK's parameter names."""
     assert issubclass(RedisTokenStore, TokenStore)
@@ -163,4 +181,5 @@ def test_the_defaults_are_pinned() -> None:
         "label": None,
         "redact_sdk_log": True,
         "hooks": (),
+        "fallback": None,
     }

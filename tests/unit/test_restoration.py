@@ -94,6 +94,12 @@ class TestKnownOtherwise:
         assert plan_restoration(RECORD, stored(**{name: "another"}), NOW) is None
         assert plan_restoration(RECORD, stored(**{tombstone(name): "deleted 1"}), NOW) is None
 
+    def test_all_were_deleted(self) -> None:
+        """All records were deleted since it was saved; before that, it is as if they had not been."""
+        fence = int(RECORD.fence)
+        assert plan_restoration(RECORD, stored(**{tombstone("*"): f"deleted {fence}"}), NOW) is None
+        assert plan_restoration(RECORD, stored(**{tombstone("*"): f"deleted {fence - 1}"}), NOW)
+
     def test_every_credential_is_looked_at(self) -> None:
         """Those four, by name."""
         assert credential_pointers(RECORD) == {
@@ -113,7 +119,8 @@ class TestKnownOtherwise:
         plan_restoration(RECORD, snapshot, NOW)
         strings, ids = snapshot.guessed()
         names = credential_pointers(RECORD)
-        assert set(strings) == {*names, *map(tombstone, names), tombstone("ada-1"), pointer("user", "ada")}
+        buried = {*map(tombstone, names), tombstone("ada-1"), tombstone("*")}
+        assert set(strings) == {*names, *buried, pointer("user", "ada")}
         assert ids == ["ada-0", "ada-1"]
 
 

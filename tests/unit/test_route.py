@@ -168,6 +168,16 @@ class TestSeeking:
         assert len(asking.dialed) == 1
         assert dialer.dialed == [HOME] * 3
 
+    def test_it_is_lost_while_it_is_found(self) -> None:
+        """Another thread learns at once that the server has gone: whoever has found it goes there, and nowhere else."""
+
+        class Forgetful(SoughtRoute):
+            _place = property(lambda self: None, lambda self, place: None)
+
+        asking, dialer = FakeDialer({ONE: named(HOME)}), FakeDialer({HOME: "role:master"})
+        Forgetful(Sentinels("tokens"), (ONE,), asking, dialer).open(1, 1)  # type: ignore[arg-type]
+        assert dialer.dialed == [HOME]
+
     def test_another_is_asked_after_a_failure(self) -> None:
         """A view that has turned out to be stale is only asked again in turn."""
         route, asking, _ = route_of({ONE: named(HOME), TWO: named(NEW)})

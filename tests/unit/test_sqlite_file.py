@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from zoho_token_store import (
     CorruptRecord,
     SQLiteTokenStore,
     StoreUnavailable,
+    TokenDeleted,
     TokenNotFound,
+    TokenStoreError,
     sqlite_tables,
 )
 from zoho_token_store.keyspace import pointer
@@ -192,6 +195,88 @@ class TestContents:
         store.delete_token(token.get_id())
         store.close()
         assert b"rt-secret" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
+
+
+class TestForeignText:
+    """What somebody else has written, and is not UTF-8: Python's own error would repeat it, with a token."""
+
+    BAD = b"refresh-\xff"
+
+    def test_one_row_costs_no_other(self, make: MakeStore, path: Path) -> None:
+        """It is named, in every field; the others are read, and so are records whose ids are none."""
+        store = make()
+        tokens = [make_token(f"user{number}", refresh=f"rt{number}", access="at") for number in range(20)]
+        for token in tokens:
+            store.save_token(token)
+        ids = [str(token.get_id()) for token in tokens]
+        columns = [row[1] for row in look(path, "PRAGMA table_info(records)") if row[2] == "TEXT"][2:]
+        broken = dict(zip(columns, ids, strict=False))
+        for column, record_id in broken.items():
+            query = f"UPDATE records SET {column} = CAST(? AS TEXT) WHERE id = ?"  # noqa: S608 - a column of ours
+            look(path, query, self.BAD, record_id)
+        look(path, "UPDATE records SET id = CAST(? AS TEXT) WHERE id = ?", self.BAD, ids[-1])
+        look(path, "UPDATE records SET refresh_token = x'00', expires_ms = 'soon' WHERE id = ?", ids[-2])
+        told: list[TokenStoreError] = []
+        for batch in (1, 500):
+            listed = [token.get_id() for token in store.iter_tokens(batch, told.append)]
+            assert listed == sorted({*ids[:-2]} - {*broken.values()})
+        named = {error.record_id for error in told if isinstance(error, CorruptRecord)}
+        assert named == {*broken.values(), ids[-2], None}
+        assert len(told) == 2 * len(named)
+        assert "refresh-" not in "".join(map(str, told))
+        for record_id in (*broken.values(), ids[-2]):
+            for ask in (store.get, store.find_token_by_id):
+                with pytest.raises(CorruptRecord) as caught:
+                    ask(record_id)
+                assert caught.value.record_id == record_id
+        assert look(path, "SELECT count(*) FROM leases") == [(0,)]
+        with pytest.raises(CorruptRecord):
+            store.delete_tokens()
+        assert len(look(path, "SELECT * FROM pointers WHERE name LIKE 'user:%'")) == len(named)
+
+    def test_pointers_tombstones_and_leases(self, make: MakeStore, path: Path) -> None:
+        """A pointer leads nowhere, what is in a lease's place runs out, what is in a tombstone's place stays one."""
+        store = make()
+        token = make_token("ada", refresh="rt", access="at", left=5)
+        store.save_token(token)
+        assert store.find_token_by_id(token.get_id()).get_access_token() is None
+        look(path, "UPDATE leases SET owner = CAST(? AS TEXT), until_ms = 0", self.BAD)
+        look(path, "UPDATE pointers SET record_id = CAST(? AS TEXT) WHERE name LIKE 'user:%'", self.BAD)
+        assert make().find_token_by_id(token.get_id()).get_access_token() is None
+        assert store.find_token(by_user("ada")) is None
+        store.delete_token(token.get_id())
+        look(path, "UPDATE tombstones SET heir = CAST(? AS TEXT)", self.BAD)
+        with pytest.raises(CorruptRecord):
+            store.find_token_by_id(token.get_id())
+
+    def test_the_error_of_python_is_not_passed_on(self, make: MakeStore, path: Path) -> None:
+        """Neither in a message nor in a traceback; nothing says that it passes."""
+        store = make()
+        store.save_token(make_token("ada", refresh="rt"))
+        look(path, "UPDATE records SET refresh_token = CAST(? AS TEXT)", self.BAD)
+        with pytest.raises(StoreUnavailable) as caught, store._repository._database.reading() as tables:
+            tables._run("SELECT refresh_token FROM records").fetchall()
+        assert not caught.value.passing
+        assert "refresh-" not in "".join(traceback.format_exception(caught.value))
+
+    def test_it_can_be_deleted(self, make: MakeStore, path: Path) -> None:
+        """By name, and for good; the user may log in anew, and who still holds the token cannot bring it back."""
+        store = make()
+        token, other = make_token("ada", refresh="rt", access="at"), make_token("grace", refresh="rt2")
+        store.save_token(token)
+        store.save_token(other)
+        change = "UPDATE records SET meta = CAST(?1 AS TEXT), rev = CAST(?1 AS TEXT) WHERE id = ?2"
+        look(path, change, self.BAD, token.get_id())
+        with pytest.raises(CorruptRecord):
+            store.delete_token(token.get_id())
+        assert store.delete_unreadable(token.get_id())
+        assert not store.delete_unreadable(token.get_id())
+        assert store.delete_unreadable(other.get_id())
+        with pytest.raises(TokenDeleted):
+            store.save_token(refreshed(token, "at2"))
+        store.save_token(make_token("ada", refresh="new"))
+        assert store.find_token(by_user("ada")).get_refresh_token() == "new"
+        assert store.stats()["deletes"] == 2
 
 
 class TestFailures:
