@@ -7,12 +7,19 @@ import sqlite3
 import time
 from contextlib import closing
 
+import click
+import pytest
+from prometheus_client import CollectorRegistry, start_http_server
+
 from cli.desk import Desk
+from cli.program import until
 from servers import Server
 from zoho_token_store import RedisTokenStore, SQLiteTokenStore
 from zoho_token_store.cli.fleet.census import count_tokens
 from zoho_token_store.cli.fleet.leases import Lease, paused, read_lease
 from zoho_token_store.cli.fleet.rounds import Rounds
+from zoho_token_store.cli.fleet.workers import read_page
+from zoho_token_store.instrumentation.prometheus import PrometheusHook
 from zoho_token_store.keyspace import Keyspace
 
 
@@ -75,6 +82,76 @@ def test_what_stands_in_redis_is_shown_and_does_no_harm(redis_desk: Desk, real_s
         assert told["leases"]["paused"] == {"\x1b[31m": 1}
         assert told["events"]["since"] is None
         assert redis_desk.run("top", "--once").returncode == 0
+
+
+class TestWorkers:
+    """What workers tell Prometheus."""
+
+    def test_hits_and_waits_are_added_up(self, redis_desk: Desk) -> None:
+        """Of all pages, for this namespace, with the share that near caches have answered."""
+        registry = CollectorRegistry()
+        [token] = redis_desk.save("ada", access="at-of-ada")
+        server, thread = start_http_server(0, "127.0.0.1", registry)
+        try:
+            page = f"http://127.0.0.1:{server.server_port}/metrics"
+            with redis_desk.store(hooks=[PrometheusHook(registry)], near_cache=True) as store:
+                until(lambda: store.find_token_by_id(token) and store.stats()["near_hits"] >= 3)
+                counted, labels = store.stats(), {"namespace": redis_desk.namespace}
+                until(
+                    lambda: (
+                        registry.get_sample_value("zoho_token_store_near_hits_total", labels) == counted["near_hits"]
+                    )
+                )
+                done = redis_desk.run("stats", "--json", "--metrics", page, "--metrics", page)
+                text = redis_desk.run("stats", "--metrics", page)
+            elsewhere = redis_desk.run("--namespace", "another", "stats", "--metrics", page)
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+        told = json.loads(done.stdout)["workers"]
+        assert told["look_ups"] == 2 * (counted["finds"] + counted["near_hits"])
+        assert told["hit_rate"] == counted["near_hits"] / (counted["finds"] + counted["near_hits"])
+        assert (told["waits"], told["refreshes_throttled"], told["near_hits"]) == (0, 0, 2 * counted["near_hits"])
+        assert f"{told['hit_rate']:.1%}" in text.stdout
+        assert text.stderr == ""
+        assert elsewhere.returncode == 1
+        assert "says nothing of the namespace" in elsewhere.stderr
+
+    @pytest.mark.parametrize(
+        ("page", "status", "said"),
+        [
+            ("http://u:made-up-password@127.0.0.1:1/", 4, "cannot be had (ConnectionError)"),
+            ("http://u:made-up-password@127.0.0.1:port/", 4, "cannot be had"),
+            ("ftp://u:made-up-password@h/", 2, "http:// or https://"),
+        ],
+    )
+    def test_a_page_that_cannot_be_had(self, redis_desk: Desk, page: str, status: int, said: str) -> None:
+        """It is said why, without the URL, in which there may be a password."""
+        done = redis_desk.run("stats", "--metrics", page)
+        assert done.returncode == status
+        assert said in done.stderr
+        assert "made-up-password" not in done.stdout + done.stderr
+
+    @pytest.mark.parametrize(
+        "text",
+        ["<html>", 'zoho_token_store_waits_total{namespace="crm"} x', 'zoho_token_store_waits_total{namespace="crm'],
+    )
+    def test_what_is_no_page_of_metrics(self, text: str) -> None:
+        """It is refused, and nothing of it is counted."""
+        with pytest.raises(click.ClickException):
+            read_page(text, "crm")
+
+    def test_others_metrics_are_left_out(self) -> None:
+        """Those of another namespace, of another name, and times at which a counter was made."""
+        text = "\n".join(
+            f'{name}{{namespace="{namespace}"}} {value}'
+            for name, namespace, value in [
+                ("zoho_token_store_waits_total", "crm", 3), ("zoho_token_store_waits_total", "other", 5),
+                ("zoho_token_store_waits_created", "crm", 7), ("other_waits_total", "crm", 9),
+            ]
+        )  # fmt: skip
+        assert read_page(text, "crm") == {"waits": 3}
 
 
 class TestLease:
