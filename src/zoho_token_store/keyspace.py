@@ -79,7 +79,7 @@ def pointer(kind: str, value: str) -> str:
     return f"{kind}:{digest(kind, value)}"
 
 
-@lru_cache(1024)  # the SDK looks the same few users up before every request; credentials are not kept like that
+@lru_cache(256)  # the SDK looks the same few users up before every request; credentials are not kept like that
 def user_pointer(user_name: str) -> str:
     """Return the name of the pointer of a user name."""
     return pointer("user", user_name)
