@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 
 from benchmarks import copies
 from benchmarks.rivals.rival import Site
@@ -12,7 +13,7 @@ SETTLE = 0.3
 """Seconds in which the server ends the resizing of its own tables."""
 
 
-class RedisPlace:
+class RedisPlace(ABC):
     """A server that holds one store's tokens.
 
     Args:
@@ -28,9 +29,9 @@ class RedisPlace:
     def is_there(cls) -> str:
         return ""
 
+    @abstractmethod
     def layout(self) -> copies.Layout:
         """Return how this store saves a token."""
-        raise NotImplementedError
 
     def load(self, count: int) -> list[str]:
         with self.server.client() as client:

@@ -207,6 +207,8 @@ class Partitions:
                 return number
         if away and not has_key:
             raise away
+        if has_key and spends and logs_in:
+            return home  # whoever has the name under another key is somebody else
         chosen = _chosen(data, home, found)
         return home if spends and logs_in else chosen
 

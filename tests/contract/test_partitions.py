@@ -322,6 +322,21 @@ class TestTogether:
         with pytest.raises(AmbiguousToken):
             store.peek(make_token("ada", client_id=None))
 
+    def test_a_login_minds_no_namesakes_under_other_keys(self, place: PartitionedPlace) -> None:
+        """With a key of one's own: two tenants have the user, a third logs in without saying by which client."""
+        tenant = ""
+        partitions = [place.partition("crm", number) for number in range(PARTITIONS)]
+        with PartitionedTokenStore(partitions, lambda token: tenant) as store:
+            for number, tenant in enumerate(("a", "b")):
+                store.save_token(make_token("ada", refresh=f"rt-{number}", client_id=f"1000.{tenant}"))
+            tenant = next(
+                each for n in range(99) if store.home(each := f"c{n}") not in (store.home("a"), store.home("b"))
+            )
+            code = make_token("ada", grant="gt-1", client_id=None)
+            assert store.find_token(code) is None
+            store.save_token(refreshed(code, "at-1", refresh="rt-9"))
+            assert store.home(tenant).get(code.get_id()).get_refresh_token() == "rt-9"
+
     def test_tokens_are_adopted_where_they_belong(self, store: PartitionedTokenStore) -> None:
         """Each where its own record is, else in the partition of its client, also with the id of another's token."""
         arriving = [
