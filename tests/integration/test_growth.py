@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from servers import Server
 from zoho_token_store import RedisTokenStore, TokenStoreError
 
 ROUNDS = 100
-STRETCHES = 8
+STRETCHES = 6
 LEASE = 0.1
 """Life of a lease, seconds."""
 CLIENT = {"client_id": "client", "client_secret": "secret"}
@@ -70,8 +71,9 @@ WORK = [look_by_user, save_and_look, failed_login, failed_refresh, unknown_id]
 def test_memory_of_the_process(store: RedisTokenStore, work: Callable[[RedisTokenStore, int], None]) -> None:
     """What is forgotten after each piece of work, or kept once for all, does not add up to anything.
 
-    Of several stretches one must add next to nothing: what stays behind each time shows in all of them, whereas Python
-    fills up free lists of its own in some.
+    Of several stretches one must add next to nothing: what stays behind each time shows in all of them, whereas
+    memories with a limit fill up in some. Python's own of attributes would take too long, and is emptied: until 3.11
+    each ``case`` of a class looks an attribute up by a new text.
     """
     tracemalloc.start()
     try:
@@ -82,11 +84,12 @@ def test_memory_of_the_process(store: RedisTokenStore, work: Callable[[RedisToke
             time.sleep(2 * LEASE)
             work(store, start + ROUNDS - 1)  # leases that have run out are forgotten when another is taken
             gc.collect()
+            sys._clear_type_cache()
             size.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
     least = min(after - before for before, after in pairwise(size))
-    assert least < ROUNDS * 60, f"{least / ROUNDS:.0f} bytes stay behind each time"
+    assert least < ROUNDS * 40, f"{least / ROUNDS:.0f} bytes stay behind each time"
 
 
 @pytest.mark.parametrize("work", [failed_login, look_by_user, unknown_id], ids=lambda work: work.__name__)
