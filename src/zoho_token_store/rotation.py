@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from zoho_token_store.errors import TokenStoreError
 from zoho_token_store.record import TokenRecord
-from zoho_token_store.storage import Repository
+from zoho_token_store.storage import Repository, read_one
 
 log = logging.getLogger("zoho_token_store")
 
@@ -54,17 +55,19 @@ def rotate(repository: Repository, batch: int) -> Iterator[RotationProgress]:
     progress = RotationProgress(repository.count())
     yield progress
     for page in repository.pages(batch, leave):
-        in_place = repository.in_place(page)
-        moved = sum(_move(repository, record) for record in page if record.id not in in_place)
-        progress = RotationProgress(progress.total, progress.seen + len(page), progress.moved + moved, tuple(failed))
+        in_place, left = repository.in_place(page), len(failed)
+        moved = sum(_move(repository, record, leave) for record in page if record.id not in in_place)
+        seen = progress.seen + len(page) - (len(failed) - left)
+        progress = RotationProgress(progress.total, seen, progress.moved + moved, tuple(failed))
         yield progress
 
 
-def _move(repository: Repository, record: TokenRecord) -> bool:
-    """Move a record; return whether it had to be."""
+def _move(repository: Repository, record: TokenRecord, leave: Callable[[TokenStoreError], None]) -> bool:
+    """Move a record; return whether it had to be. One that became unreadable since its page was read is left."""
     current: TokenRecord | None = record
     while current is not None and not repository.in_place([current]):
         if repository.rewrite(current):
             return True
-        current = repository.get(record.id)  # a worker has written it meanwhile, and may have moved it
+        # A worker has written it meanwhile, and may have moved it.
+        current = read_one(partial(repository.get, record.id), leave)
     return False

@@ -24,6 +24,8 @@ from zoho_token_store import (
 from zoho_token_store.codec import MARK
 from zoho_token_store.keyring import new_key, read_key
 from zoho_token_store.keyspace import Keyspace, pointer
+from zoho_token_store.record import TokenRecord
+from zoho_token_store.redis_repository import RedisRepository
 
 OLD, NEW = new_key(), new_key()
 NAMES = {"plain": "plain", OLD: "old", NEW: "new"}
@@ -148,6 +150,23 @@ class TestEncryptionKeys:
         done = rotate(make(NEW, OLD))
         assert (done.failed, done.moved) == ((lost.get_id(),), 1)
         assert raw.hgetall(Keyspace(namespace).token(lost.get_id())) == before
+
+    def test_what_can_be_opened_no_more_when_its_turn_comes_is_left_too(
+        self, make: Make, raw: Any, namespace: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Something else has written it after its page was read."""
+        lost, kept = full(1), full(2)
+        for token in (lost, kept):
+            make(OLD).save_token(token)
+        keys, rewrite = Keyspace(namespace), RedisRepository.rewrite
+
+        def after_another(repository: RedisRepository, record: TokenRecord) -> bool:
+            raw.hset(keys.token(lost.get_id()), mapping=raw.hgetall(keys.token(kept.get_id())))
+            return rewrite(repository, record)
+
+        monkeypatch.setattr(RedisRepository, "rewrite", after_another)
+        done = rotate(make(NEW, OLD))
+        assert (done.failed, done.seen, done.moved) == ((lost.get_id(),), 1, 1)
 
     @pytest.mark.parametrize("identity", [True, False])
     def test_the_identity_is_hidden_or_shown_from_the_next_rotation_on(self, make: Make, identity: bool) -> None:
