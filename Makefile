@@ -13,11 +13,10 @@ SDK_EXTRAS = sdk$*,hiredis,test
 DEMO_EXTRAS := sdk8,hiredis,demo
 FUZZ_EXTRAS := sdk8,hiredis,fuzz
 
-# Tests wait for servers and processes more than they compute. What measures time has the machine more to itself.
+# What waits for servers and processes comes by itself, beside nothing that computes all the time.
 JOBS := 4
-TIMED_JOBS := 2
-QUICK := tests/contract tests/fuzz tests/migration tests/scripts tests/security tests/simulation tests/unit
-TIMED := tests/cli tests/deployment tests/foreign tests/integration
+COMPUTING := tests/contract tests/fuzz tests/migration tests/scripts tests/security tests/simulation tests/unit
+WAITING := tests/cli tests/deployment tests/foreign tests/integration
 # Of what `make topologies` runs on a Sentinel set and a cluster; all of it takes too long for each time.
 SAMPLE := tests/contract/test_connecting.py tests/contract/test_find.py tests/topology/test_access.py \
 	tests/topology/test_failover.py::test_a_master_is_killed tests/topology/test_slots.py::test_a_slot_moves_under_load \
@@ -83,8 +82,8 @@ endef
 	@touch $@
 
 test: .venv/.ready
-	.venv/bin/python -m pytest -q --durations=10 -n $(JOBS) $(QUICK) $(ARGS)
-	.venv/bin/python -m pytest -q --durations=10 -n $(TIMED_JOBS) $(TIMED) $(ARGS)
+	.venv/bin/python -m pytest -q --durations=10 -n $(JOBS) $(COMPUTING) $(ARGS)
+	.venv/bin/python -m pytest -q --durations=10 -n $(JOBS) $(WAITING) $(ARGS)
 	@$(MAKE) --no-print-directory --jobs=4 sample $(OLDER:%=.venv-sdk%/.ready)
 	@$(MAKE) --no-print-directory sdk-matrix SDKS='$(OLDER)'
 
