@@ -6,11 +6,13 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
+from queue import SimpleQueue
 
 import click
 
 from zoho_token_store.cli.settings import quiet_option
-from zoho_token_store.cli.signals import interruptible
+from zoho_token_store.cli.signals import tell_endings, wait_for_ending
 from zoho_token_store.cli.site_options import make_environment, site_options
 from zoho_token_store.cli.status import AWAY, LEFT
 from zoho_token_store.cli.target import Target, on_target
@@ -47,23 +49,21 @@ class Rounds:
         self.well = True
         self.failure: Exception | None = None
 
-    def start(self, *, once: bool) -> None:
+    def start(self, tell: Callable[[], None], *, once: bool) -> None:
         """Start with the first round.
 
         Args:
-            once: Whether that is the last one too.
+            tell: Called when it has ended by itself.
+            once: Whether the first round is the last one too.
         """
-        threading.Thread(target=self._run, args=(once,), name="zoho-tokens-refresher", daemon=True).start()
+        threading.Thread(target=self._run, args=(tell, once), name="zoho-tokens-refresher", daemon=True).start()
 
-    def wait(self, at_most: float | None = None) -> None:
-        """Return when it has ended, or after some seconds."""
+    def stop(self, at_most: float) -> None:
+        """Begin no other round, and return when the last has ended, or after some seconds."""
+        self._stopped.set()
         self._ended.wait(at_most)
 
-    def stop(self) -> None:
-        """Begin no other round."""
-        self._stopped.set()
-
-    def _run(self, once: bool) -> None:
+    def _run(self, tell: Callable[[], None], once: bool) -> None:
         try:
             rest = self._round()
             while not once and not self._stopped.wait(rest):
@@ -73,6 +73,7 @@ class Rounds:
                 self.failure = error
         finally:
             self._ended.set()
+            tell()
 
     def _round(self) -> float:
         """Have due tokens refreshed; return how long to rest, seconds.
@@ -184,15 +185,13 @@ def refresher(
 
 def _run(rounds: Rounds, once: bool) -> bool:
     """Run until it ends by itself or a signal ends it; return whether it was a signal."""
-    try:
-        with interruptible():
-            rounds.start(once=once)
-            rounds.wait()
-    except KeyboardInterrupt:
-        rounds.stop()
-        rounds.wait(GRACE)
-        return True
-    return False
+    ended: SimpleQueue[bool] = SimpleQueue()
+    tell_endings(ended)
+    rounds.start(lambda: ended.put(False), once=once)
+    by_signal = wait_for_ending(ended)
+    if by_signal:
+        rounds.stop(GRACE)
+    return by_signal
 
 
 def _start_log(level: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
-import threading
+import time
 from collections.abc import Sequence
 
 from .model import Client
@@ -50,12 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for email in options.user:
         zoho.register_user(email)
-    ended = threading.Event()
+    ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda number, _: ended.append(number))
     with zoho:
         print(zoho.url, flush=True)
-        ended.wait()
+        while not ended:  # not an Event, whose lock a signal might find taken
+            time.sleep(0.2)
     return 0
 
 
