@@ -36,6 +36,11 @@ class Connections:
         self._idle: deque[Any] = deque()
         self._closed = False
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether one is idle: the last exchange was answered, since an error closes them all."""
+        return bool(self._idle)
+
     def use(self, at_most: float, exchange: Callable[..., Any], *request: Any) -> Any:
         """Run one exchange on a connection of its own; one on which anything went wrong is not used again.
 

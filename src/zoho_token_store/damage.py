@@ -29,7 +29,9 @@ POINTERS = ("user", "refresh", "grant", "access-token")
 TYPES = {"lease": "hash", "wake": "stream", "calls": "string", "gone": "string", "access": "string", "token": "hash"}
 """Kinds of keys that belong to something else, and what Redis says that they are."""
 
-FIXED = {"ids": "zset", "expiring": "zset", "events": "stream", "mark": "string", "partition": "string"}
+FIXED = {
+    "ids": "zset", "expiring": "zset", "events": "stream", "counted": "hash", "mark": "string", "partition": "string",
+}  # fmt: skip
 """Keys of which there is one, and what Redis says that they are."""
 
 SLACK_MS = 1000

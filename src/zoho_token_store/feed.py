@@ -53,6 +53,8 @@ class EventFeed(Generic[V]):
     Args:
         link: Whose connection settings are used.
         stream: The key of the event stream.
+        on_answer: Called in the reader's thread when Redis has answered, about once a second; it must not raise, nor
+            refer to the store.
         near: What is kept right.
         on_loss: Called in the reader's thread with what ``near`` held when Redis lost data, and whether this process is
             a witness: it was listening until the server's end, so that no deletion can have escaped it. It must not
@@ -68,6 +70,7 @@ class EventFeed(Generic[V]):
         self,
         link: RedisLink,
         stream: str,
+        on_answer: Callable[[], None],
         near: Near[V],
         on_loss: Callable[[list[V], bool], None],
         breaker: Breaker,
@@ -75,6 +78,7 @@ class EventFeed(Generic[V]):
     ) -> None:
         self._line = link.line()
         self._stream = EventStream(self._line, stream)
+        self._on_answer = on_answer
         self._near = near
         self._on_loss = on_loss
         self._breaker = breaker
@@ -185,6 +189,7 @@ class EventFeed(Generic[V]):
         """Tell the others that Redis has answered."""
         self._breaker.reached()
         self._near.connected(asked)
+        self._on_answer()
 
     def _catch_up(self) -> None:
         """See to all events that there are, then hand over what Redis has lost."""

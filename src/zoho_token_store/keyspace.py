@@ -20,6 +20,7 @@ digests, and with pointer keys an HMAC of the digest, by which nobody without th
     zts:{<ns>}:ids                      zset     every record id, all with score 0: in order of id
     zts:{<ns>}:expiring                 zset     id -> when the record ends by itself, ms
     zts:{<ns>}:events                   stream   what happened to which record
+    zts:{<ns>}:counted                  hash     what all processes together have counted (see count-1.lua)
     zts:{<ns>}:partition                string   "<number>of<number>": which of how many partitions this is
     zts:{<ns>}:mark                     string   written where replicas are waited for (see mark-1.lua)
     zts:{<ns>}:nothing                           never exists (see commit-1.lua)
@@ -181,6 +182,7 @@ class Keyspace:
         self.ids = f"{root}ids"
         self.expiring = f"{root}expiring"
         self.events = f"{root}events"
+        self.counted = f"{root}counted"
         self.nothing = f"{root}nothing"
 
     @property

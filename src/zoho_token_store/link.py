@@ -35,6 +35,9 @@ COMMANDS = ("eval", "evalsha", "xadd", "xread", "xrevrange", "zadd", "zrangebyle
 BLOCK_MS = 1000
 """Longest time that one blocking read takes, ms."""
 
+PROMPT = 0.5
+"""Longest time that is waited for the answer to what may get lost, seconds."""
+
 LINE_TIMEOUT = BLOCK_MS / 1000 + 0.5
 """Longest time that a :class:`Line` waits for an answer, seconds."""
 
@@ -91,6 +94,28 @@ class RedisLink:
             return self._retried(deadline, "EVALSHA", script.sha, *request)
         except exceptions.NoScriptError:
             return self._retried(deadline, "EVAL", script.text, *request)
+
+    def run_once(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> bool:
+        """Run a script for what may get lost: on a connection that is at hand, without retry or much of a wait.
+
+        Returns:
+            Whether it was run; not if no connection is at hand: all are in use, or Redis has not answered last.
+
+        Raises:
+            StoreUnavailable: Redis refuses, or has not answered soon enough, and may have run it.
+        """
+        if not self._connections.at_hand:
+            return False
+        request = (len(keys), *keys, *args)
+        try:
+            try:
+                self._connections.use(PROMPT, _ask_promptly, "EVALSHA", script.sha, *request)
+            except exceptions.NoScriptError:
+                self._connections.use(PROMPT, _ask_promptly, "EVAL", script.text, *request)
+        except (redis.RedisError, OSError) as error:
+            why = refusal(error) or f"Redis has not taken it ({type(error).__name__})"
+            raise StoreUnavailable(why, cause=error, passing=passing(error)) from error
+        return True
 
     def wait(self, stream: str, after: str, at_most_ms: int) -> None:
         """Block until a stream is written after an id, or a time has passed; an error only ends the wait."""
@@ -235,6 +260,18 @@ class Line:
 def ask(connection: Any, *command: str | int) -> Any:
     """Send one command on a connection, and return the answer."""
     connection.send_packed_command(_packed(connection, command), check_health=False)
+    return _answer(connection)
+
+
+def _ask_promptly(connection: Any, *command: str | int) -> Any:
+    """Do the same, and wait no longer than ``PROMPT``, whatever the connection's own timeout is."""
+    connection.send_packed_command(_packed(connection, command), check_health=False)
+    if not connection.can_read(PROMPT):
+        raise exceptions.TimeoutError
+    return _answer(connection)
+
+
+def _answer(connection: Any) -> Any:
     try:
         return connection.read_response()
     except (redis.RedisError, OSError):

@@ -102,6 +102,7 @@ class Parts:
         breaker = Breaker(clock)
         feed = make_feed(near, on_loss, breaker, clock)
         shortcut = Shortcut(near, feed, breaker, self.repository.server_clock, self.supply, self.origin)
+        self.stats.include(shortcut.hits)
         if isinstance(near, HookedNear):
             near.report(shortcut.hits, self.stats.hooks)
         return shortcut

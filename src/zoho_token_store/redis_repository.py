@@ -24,6 +24,7 @@ from zoho_token_store.record import SCHEMA, TokenRecord
 from zoho_token_store.script import BOUND, COMMIT, FIND, LOOK, PAGE, READ, REFRESH, RELEASE, RENEW, Script, understood
 from zoho_token_store.snapshot import Snapshot
 from zoho_token_store.storage import LeaseLost, Repository, read_page
+from zoho_token_store.tally import Tally
 from zoho_token_store.terms import REMEMBERED_MS, terms_of
 from zoho_token_store.walk import walk_keys, walk_members
 
@@ -64,15 +65,19 @@ class RedisRepository(Repository):
         codec: How records lie in Redis.
         options: Margins and lives.
         clock: This machine's clocks.
+        tally: Told when Redis has answered a look-up or a save.
     """
 
-    def __init__(self, link: RedisLink, keys: Keyspace, codec: Codec, options: Options, clock: SystemClock) -> None:
+    def __init__(
+        self, link: RedisLink, keys: Keyspace, codec: Codec, options: Options, clock: SystemClock, tally: Tally
+    ) -> None:
         self._link = link
         self.keys = keys
         self._codec = codec
         self.options = options
         self.seals_on_sight = codec.seals_on_sight
         self._clock = clock
+        self._tally = tally
         self.server_clock = ServerClock(clock)
         self._lease_ms = int(options.lease_ttl * 1000)
         self._budget = (options.refresh_budget, int(options.refresh_window * 1000))
@@ -82,7 +87,7 @@ class RedisRepository(Repository):
 
     def over(self, link: RedisLink) -> RedisRepository:
         """Return the same records over another link, by the same clock of Redis."""
-        other = RedisRepository(link, self.keys, self._codec, self.options, self._clock)
+        other = RedisRepository(link, self.keys, self._codec, self.options, self._clock, self._tally)
         other.server_clock = self.server_clock
         return other
 
@@ -104,7 +109,9 @@ class RedisRepository(Repository):
         client = self._codec.client_terms(client_id)
         request = (*limits, rev, *client, owner, nonce, "lease" if claims else "", self._terms, *values)
         reply = self._link.run(FIND, keys, request)
-        return understood(FIND, self._answer, question, seen, reply)
+        answer = understood(FIND, self._answer, question, seen, reply)
+        self._tally.answered()
+        return answer
 
     def _answer(self, question: Question, seen: tuple[TokenRecord, str] | None, reply: list[Any]) -> Answer:
         """Return the answer that a reply means, given the record and access part that were seen before."""
@@ -134,12 +141,14 @@ class RedisRepository(Repository):
         self._link.ask("PING")
 
     def close(self) -> None:
-        """Close the connections."""
+        """Tell what was counted, and close the connections."""
+        self._tally.close()
         self._link.close()
 
     def reset_after_fork(self) -> None:
         """Forget what the parent has seen, and leave its connections to it."""
         self._link.reset_after_fork()
+        self._tally.reset_after_fork()
         self._seen.reset_after_fork()
 
     def load(self, snapshot: Snapshot, strings: Sequence[str], ids: Sequence[str]) -> None:
@@ -289,7 +298,9 @@ class RedisRepository(Repository):
         Returns:
             Whether it was written.
         """
-        return self.run(CommandBuilder(self.keys, self._codec).build(commit))
+        written = self.run(CommandBuilder(self.keys, self._codec).build(commit))
+        self._tally.answered()
+        return written
 
     def run(self, commands: Commands) -> bool:
         """Run commands if all that they are compared with is still so. One round trip.
@@ -317,7 +328,9 @@ class RedisRepository(Repository):
         record = (before.rev, after.rev, after.fence, after.ops or "", access, ends_ms, after.id)
         owner = (lease.owner, lease.fence) if lease else ("", 0)
         told = (change.event, EVENTS_KEPT, self._author())
-        return self._is_written(REFRESH, (*own, *pointers), (*record, *owner, *told))
+        written = self._is_written(REFRESH, (*own, *pointers), (*record, *owner, *told))
+        self._tally.answered()
+        return written
 
     def release(self, leases: Iterable[Lease], pause: Pause | None = None) -> None:
         """Give leases back that have not led to a save.

@@ -25,8 +25,10 @@ from zoho_token_store.options import make_options, with_keys
 from zoho_token_store.parts import Parts
 from zoho_token_store.pinned import PinnedLink
 from zoho_token_store.redis_repository import RedisRepository
+from zoho_token_store.script import COUNT
 from zoho_token_store.stats import Stats
 from zoho_token_store.store import CoordinatedTokenStore
+from zoho_token_store.tally import Tally
 from zoho_token_store.topology import Topology, topology_from_url, topology_of
 
 
@@ -55,12 +57,13 @@ class RedisTokenStore(CoordinatedTokenStore):
         keys = Keyspace(namespace, read_pointer_keys(options.pointer_keys))
         exchanges = (topology.route(keys.nothing), options.operation_timeout, clock, stats)
         link = RedisLink(*exchanges)
-        repository = RedisRepository(link, keys, make_codec(namespace, options), options, clock)
+        tally = Tally(stats, partial(link.run_once, COUNT, [keys.counted]), clock)
+        repository = RedisRepository(link, keys, make_codec(namespace, options), options, clock, tally)
         self._link, self._events, self._records = link, keys.events, repository
         durable = None
         if options.min_replicas:
             durable = DurableTransactions(partial(PinnedLink, *exchanges), repository.over, options, stats)
-        feed = partial(EventFeed, link, keys.events)
+        feed = partial(EventFeed, link, keys.events, tally.answered)
         self._start(Parts(repository, options, stats, clock, feed, durable), options, clock)
 
     @classmethod

@@ -58,12 +58,13 @@ REFRESH = _load("refresh-5")
 RELEASE = _load("release-0")
 RENEW = _load("renew-2")
 MARK = _load("mark-1")
+COUNT = _load("count-1")
 
 TRY = _load("try-1")
 LOOK = _load("look-2")
 BOUND = _load("bound-0")
 
-FOR_WORKERS = (FIND, READ, PAGE, COMMIT, REFRESH, RELEASE, RENEW, MARK, TRY)
+FOR_WORKERS = (FIND, READ, PAGE, COMMIT, REFRESH, RELEASE, RENEW, MARK, COUNT, TRY)
 """Scripts that a worker may run."""
 
 FOR_OPERATORS = (LOOK, BOUND)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 
 from zoho_token_store.hooks import Hooks
 
@@ -52,8 +53,8 @@ class Stats:
 
     def __init__(self, hooks: Hooks | None = None) -> None:
         self.hooks = hooks or Hooks()
-        self._lock = threading.Lock()
-        self._counts = Counter(dict.fromkeys(NAMES, 0))
+        self._elsewhere: Callable[[], dict[str, int]] = dict
+        self.reset_after_fork()
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
@@ -62,11 +63,21 @@ class Stats:
         if self.hooks.any and by:
             self.hooks.count(name, by)
 
+    def include(self, read: Callable[[], dict[str, int]]) -> None:
+        """Have counters included that are kept elsewhere, where counting has to cost next to nothing.
+
+        Args:
+            read: Returns them.
+        """
+        self._elsewhere = read
+
     def read(self) -> dict[str, int]:
         """Return all counters."""
         with self._lock:
-            return dict(self._counts)
+            counts = dict(self._counts)
+        return counts | self._elsewhere()
 
     def reset_after_fork(self) -> None:
         """Start anew in a forked child; the lock may have been held at the fork."""
-        self.__init__(self.hooks)  # type: ignore[misc]
+        self._lock = threading.Lock()
+        self._counts = Counter(dict.fromkeys(NAMES, 0))

@@ -226,7 +226,7 @@ class CoordinatedTokenStore(Operations):
 
     def stats(self) -> dict[str, int]:
         """Return counters of what this store has done in this process (:mod:`zoho_token_store.stats`)."""
-        return self._stats.read() | (self._shortcut.hits() if self._shortcut else {})
+        return self._stats.read()
 
     def ping(self) -> None:
         """Return if the store can be used: if Redis answers, if the file can be read.

@@ -42,7 +42,7 @@ class Reader:
         self.near: Near[str] = Near(1000, 3600.0, 300.0, clock)
         self.losses: list[tuple[list[str], bool]] = []
         self.link = RedisLink(topology_of(client).route(STREAM), 2.0, clock, Stats())
-        self.feed = EventFeed(self.link, stream, self.near, self.note, Breaker(clock), clock)
+        self.feed = EventFeed(self.link, stream, lambda: None, self.near, self.note, Breaker(clock), clock)
 
     def note(self, values: list[str], witness: bool) -> None:
         """Take note of a loss; nothing is forgotten yet."""

@@ -203,7 +203,7 @@ def test_the_reader_of_events(hitch: bool, data: st.DataObject) -> None:
 
     near: Near[str] = Near(10, 60.0, 60.0, clock)
     link = RedisLink(Liar(reply, clock), 1.0, clock, Stats())
-    feed: EventFeed[str] = EventFeed(link, "stream", near, offer, Breaker(clock), clock)
+    feed: EventFeed[str] = EventFeed(link, "stream", lambda: None, near, offer, Breaker(clock), clock)
     feed._closed = LeapingEvent()
     feed._run()
     assert ended

@@ -10,60 +10,65 @@ import click
 from zoho_token_store.cli.fleet.census import count_tokens
 from zoho_token_store.cli.fleet.happenings import read_all
 from zoho_token_store.cli.fleet.leases import FleetLine, paused
-from zoho_token_store.cli.fleet.workers import ask_workers
 from zoho_token_store.cli.plain import as_json as json_of
 from zoho_token_store.cli.plain import plain
 from zoho_token_store.cli.settings import json_option, quiet_option
 from zoho_token_store.cli.target import Target, on_target
 from zoho_token_store.cli.view import CALENDAR_MS
-from zoho_token_store.keyspace import DEFAULT_NAMESPACE
 from zoho_token_store.redis_store import RedisTokenStore
 
-PER_PROCESS = (
-    "look-ups, hit rates, waits and retries are counted in each process: --metrics reads what it tells Prometheus"
+NO_FLEET = 'the events of a file are in its table "events"; look-ups and waits are counted by store.stats() alone'
+
+SHOWN = (
+    "leases",
+    "takeovers",
+    "waits",
+    "wait_timeouts",
+    "failing",
+    "refreshes",
+    "refreshes_failed",
+    "refreshes_throttled",
+    "refreshes_rejected",
+    "saves",
+    "late_saves",
+    "saves_kept",
+    "retries",
+    "unavailable",
 )
-NO_FLEET = f'the events of a file are in its table "events"; {PER_PROCESS}'
+"""Counters that are shown in the text; JSON has them all."""
 
 
 @click.command()
 @on_target
-@click.option(
-    "--metrics",
-    "pages",
-    multiple=True,
-    metavar="URL",
-    help="A page on which workers tell Prometheus what they count; again for each page.",
-)
 @quiet_option
 @json_option("A JSON object.")
-def stats(target: Target, pages: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+def stats(target: Target, quiet: bool, as_json: bool) -> None:
     """Count the tokens and what the fleet has done with them, as far as the store knows.
 
     Tokens are counted by how they stand. From Redis come also the refreshes that are under way or held back, how many
     clients wait on the server (for a refresh, for events, or for something else), and the events, of which the last
-    10,000 or so are kept. What Redis never sees is counted in each process alone: look-ups, hit rates of near caches,
-    waits, refreshes, throttles, retries. With --metrics the workers are asked, by the pages that Prometheus reads
-    (PrometheusHook). It looks at every token and every key, some at a time.
+    10,000 or so are kept; and what all processes together have counted: look-ups, hit rates of near caches, waits,
+    refreshes, throttles, retries. A process tells that every ten seconds, and when it ends in good order. It looks at
+    every token and every key, some at a time.
     """
-    workers = ask_workers(pages, target.namespace or DEFAULT_NAMESPACE) if pages else None
     with target.open() as store:
         *_, census = count_tokens(store)
         told: dict[str, Any] = {"tokens": census.told(), "leases": None, "blocked_clients": None, "events": None}
-        told["workers"] = workers
+        told["counted"] = None
         if isinstance(store, RedisTokenStore):
             told |= _of_fleet(store, target)
     if as_json:
         click.echo(json_of(told))
         return
     _tell(told)
-    if not quiet and not pages:
-        click.echo(PER_PROCESS if told["events"] else NO_FLEET, err=True)
+    if not quiet and not told["events"]:
+        click.echo(NO_FLEET, err=True)
 
 
 def _of_fleet(store: RedisTokenStore, target: Target) -> dict[str, Any]:
     with FleetLine(target) as line:
         *_, leases = line.leases()
-        blocked = line.blocked()
+        blocked, counted = line.blocked(), line.counted()
     with store.events() as reader:
         seen = read_all(reader)
     return {
@@ -73,6 +78,12 @@ def _of_fleet(store: RedisTokenStore, target: Target) -> dict[str, Any]:
             "since": _time(seen.since_ms),
             "processes": len(seen.processes),
             "counts": dict(sorted(seen.names.items())),
+        },
+        "counted": {
+            "since": _time(counted.since_ms),
+            "look_ups": counted.look_ups,
+            "hit_rate": counted.hit_rate,
+            **counted.counts,
         },
     }
 
@@ -101,17 +112,17 @@ def _tell(told: dict[str, Any]) -> None:
         for name, number in counts.items():
             _line(f"  {plain(name)}", number)
         _line("processes that have done these", told["events"]["processes"])
-    if told["workers"]:
-        _tell_of_workers(dict(told["workers"]))
+    if told["counted"]:
+        _tell_of_counted(told["counted"])
 
 
-def _tell_of_workers(counts: dict[str, Any]) -> None:
-    rate = counts.pop("hit_rate")
-    _line("look-ups of the workers", counts.pop("look_ups"))
-    _line("  by near caches", counts.pop("near_hits"), "" if rate is None else f"{rate:.1%}")
-    _line("  by asking", counts.pop("finds"))
-    for name, number in counts.items():
-        _line(name.replace("_", " "), number)
+def _tell_of_counted(counted: dict[str, Any]) -> None:
+    since, rate = counted["since"], counted["hit_rate"]
+    _line("look-ups", counted["look_ups"], f"since {since}" if since else "")
+    _line("  by near caches", counted["near_hits"], "" if rate is None else f"{rate:.1%}")
+    _line("  by asking", counted["finds"])
+    for name in SHOWN:
+        _line(name.replace("_", " "), counted[name])
 
 
 def _line(name: str, number: int | None, remark: str = "") -> None:

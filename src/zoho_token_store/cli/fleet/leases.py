@@ -1,4 +1,4 @@
-"""Who refreshes at this moment, and which refreshes the fleet holds back, as Redis knows it.
+"""Who refreshes at this moment, which refreshes the fleet holds back, and what it has counted, as Redis knows it.
 
 No method of the store tells it, since no worker needs it: this asks Redis itself, as the doctor does.
 """
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import redis
 
+from zoho_token_store.cli.fleet.counted import SUMS, Counted, read_counted
 from zoho_token_store.cli.target import Target
 from zoho_token_store.errors import StoreUnavailable
 from zoho_token_store.events import EventStream
@@ -86,6 +87,16 @@ class FleetLine:
                 yield list(found.values())
                 if cursor == "0":
                     return
+
+    def counted(self) -> Counted:
+        """Return what all processes together have counted."""
+        with _as_ours():
+            try:
+                return read_counted(self._line.ask("HMGET", self._keys.counted, *SUMS))
+            except redis.ResponseError as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                return read_counted([None] * len(SUMS))  # somebody else's; the audit says so
 
     def blocked(self) -> int | None:
         """Return how many clients of the whole server wait for something; None if it does not say.

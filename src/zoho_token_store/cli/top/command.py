@@ -26,10 +26,11 @@ NO_TERMINAL = "top draws on a terminal, and this is none: --once prints one fram
 def top(target: Target, once: bool) -> None:
     """Watch the fleet: the tokens that end next, refreshes under way and held back, events, errors.
 
-    Drawn anew each second. What the store cannot tell is not shown: look-ups, hit rates and waits are counted in each
-    process. How many clients wait on the server is known, and not for what: workers for a refresh, near caches for
-    events, and whatever else uses the server. All tokens and keys are looked at in turns, for at most a tenth of the
-    time; a fleet of a million is seen anew every few minutes, its events each second.
+    Drawn anew each second. Look-ups, hit rates, waits and failures are those of the last minute, as each process tells
+    them every ten seconds; with --once, and in the first seconds, those of the whole time since the first was told.
+    How many clients wait on the server is known, and not for what: workers for a refresh, near caches for events, and
+    whatever else uses the server. All tokens and keys are looked at in turns, for at most a tenth of the time; a fleet
+    of a million is seen anew every few minutes, its events each second.
 
     A Redis that goes away is waited for. Ctrl-C and SIGTERM end it, with exit status 0.
     """

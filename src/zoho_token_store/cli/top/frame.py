@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zoho_token_store.cli.duration import show_span
+from zoho_token_store.cli.fleet.counted import Pace
 from zoho_token_store.cli.fleet.leases import Lease, paused
 from zoho_token_store.cli.listing import STYLES
 from zoho_token_store.cli.plain import plain
@@ -18,10 +19,15 @@ from zoho_token_store.cli.view import STATES, View
 
 WIDE = 70
 """From how many cells on users are shown beside ids."""
-HEAD = 8
+HEAD = 9
 """Lines that are not the two lists."""
 TROUBLE = ("rejected",)
 """Names of events that are errors."""
+ERRORS = {
+    "throttled": ("refreshes_throttled",),
+    "failed": ("refreshes_failed", "refreshes_rejected", "wait_timeouts", "unavailable"),
+}
+"""Counters that are errors, and what they are called together."""
 
 
 def draw(scene: Scene, width: int, height: int) -> Group:
@@ -54,7 +60,21 @@ def _head(scene: Scene) -> Iterable[Text]:
         (f"refreshed {scene.minute['refreshed']:,} in the last minute, {scene.window['refreshed']:,} in 10", ""),
         (f"; {scene.processes:,} processes at work", ""),
     )
+    yield _look_ups(scene.pace)
     yield _trouble(scene)
+
+
+def _look_ups(pace: Pace | None) -> Text:
+    if pace is None:
+        return _text(("look-ups: no process has told of any yet", "dim"))
+    counts, rate = pace.of.counts, pace.of.hit_rate
+    near = "" if rate is None else f", {rate:.1%} near"
+    errors = {name: sum(counts[each] for each in those) for name, those in ERRORS.items()}
+    return _text(
+        (f"look-ups {pace.of.look_ups / pace.seconds:,.1f} a second{near}, {counts['waits']:,} waits", ""),
+        *((f", {number:,} {name}", "red" if number else "") for name, number in errors.items()),
+        (f" in {show_span(pace.seconds)}", ""),
+    )
 
 
 def _counts(scene: Scene) -> Text:

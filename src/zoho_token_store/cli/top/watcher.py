@@ -6,6 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from zoho_token_store.cli.fleet.census import Census, count_tokens
+from zoho_token_store.cli.fleet.counted import Pace, Readings
 from zoho_token_store.cli.fleet.leases import FleetLine, Lease
 from zoho_token_store.cli.fleet.rounds import Rounds
 from zoho_token_store.errors import StoreUnavailable
@@ -33,6 +34,7 @@ class Scene:
         counted: How many have been counted so far, where there is no census yet.
         leases: Refreshes that are under way or held back.
         blocked: How many clients of the server wait for something; None if it does not say.
+        pace: What all processes have counted lately; None if they have told nothing yet.
         minute: Events of the last minute, by name.
         window: Events of the last ten minutes, by name.
         processes: How many processes have done these.
@@ -46,6 +48,7 @@ class Scene:
     counted: int = 0
     leases: list[Lease] = field(default_factory=list)
     blocked: int | None = None
+    pace: Pace | None = None
     minute: Counter[str] = field(default_factory=Counter)
     window: Counter[str] = field(default_factory=Counter)
     processes: int = 0
@@ -69,6 +72,7 @@ class Watcher:
         self._tokens = Rounds(lambda: count_tokens(store, NEXT), every=1.0)
         self._leases = Rounds(line.leases, every=1.0)
         self._seen: deque[Event] = deque(maxlen=KEPT)
+        self._readings = Readings()
         self._scene = Scene(namespace)
 
     def look(self, *, whole: bool = False) -> Scene:
@@ -92,6 +96,7 @@ class Watcher:
     def _look(self, at_most: float) -> None:
         scene = self._scene
         scene.now_ms, scene.blocked = self._line.now_ms(), self._line.blocked()
+        scene.pace = self._readings.add(scene.now_ms, self._line.counted())
         self._read_events()
         self._tokens.step(at_most)
         self._leases.step(at_most)
