@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import click
 import pytest
-from prometheus_client import CollectorRegistry, start_http_server
 
 from cli.desk import Desk
 from cli.program import until
+from contract.tokens import refreshed
 from servers import Server
 from zoho_token_store import RedisTokenStore, SQLiteTokenStore
 from zoho_token_store.cli.fleet.census import count_tokens
+from zoho_token_store.cli.fleet.counted import LEAST_MS, Counted, Pace, Readings
 from zoho_token_store.cli.fleet.leases import Lease, paused, read_lease
 from zoho_token_store.cli.fleet.rounds import Rounds
-from zoho_token_store.cli.fleet.workers import read_page
-from zoho_token_store.instrumentation.prometheus import PrometheusHook
 from zoho_token_store.keyspace import Keyspace
+from zoho_token_store.stats import NAMES
 
 
 def test_what_the_fleet_has_done_is_counted(redis_desk: Desk, real_server: Server) -> None:
@@ -53,8 +54,7 @@ def test_what_the_fleet_has_done_is_counted(redis_desk: Desk, real_server: Serve
         "1",
         "1",
     )
-    assert "counted in each process" in text.stderr
-    assert redis_desk.run("stats", "--quiet").stderr == ""
+    assert text.stderr == ""
 
 
 def test_a_file_has_tokens_and_no_more(tmp_path) -> None:
@@ -65,8 +65,9 @@ def test_a_file_has_tokens_and_no_more(tmp_path) -> None:
     desk.save("ada")
     told = json.loads(desk.run("stats", "--json").stdout)
     assert told["tokens"]["total"] == 1
-    assert (told["leases"], told["events"], told["blocked_clients"]) == (None, None, None)
+    assert (told["leases"], told["events"], told["blocked_clients"], told["counted"]) == (None, None, None, None)
     assert 'the events of a file are in its table "events"' in desk.run("stats").stderr
+    assert desk.run("stats", "--quiet").stderr == ""
     with closing(sqlite3.connect(tmp_path / "tokens.db")) as connection:
         assert connection.execute("SELECT event FROM events").fetchall() == [("saved",)]
 
@@ -84,74 +85,125 @@ def test_what_stands_in_redis_is_shown_and_does_no_harm(redis_desk: Desk, real_s
         assert redis_desk.run("top", "--once").returncode == 0
 
 
-class TestWorkers:
-    """What workers tell Prometheus."""
+class TestCounted:
+    """What all processes together have counted."""
 
-    def test_hits_and_waits_are_added_up(self, redis_desk: Desk) -> None:
-        """Of all pages, for this namespace, with the share that near caches have answered."""
-        registry = CollectorRegistry()
+    def test_look_ups_and_waits_of_several_stores(self, redis_desk: Desk) -> None:
+        """The sums are those of all of them, with the share that near caches have answered."""
         [token] = redis_desk.save("ada", access="at-of-ada")
-        server, thread = start_http_server(0, "127.0.0.1", registry)
-        try:
-            page = f"http://127.0.0.1:{server.server_port}/metrics"
-            with redis_desk.store(hooks=[PrometheusHook(registry)], near_cache=True) as store:
-                until(lambda: store.find_token_by_id(token) and store.stats()["near_hits"] >= 3)
-                counted, labels = store.stats(), {"namespace": redis_desk.namespace}
-                until(
-                    lambda: (
-                        registry.get_sample_value("zoho_token_store_near_hits_total", labels) == counted["near_hits"]
-                    )
-                )
-                done = redis_desk.run("stats", "--json", "--metrics", page, "--metrics", page)
-                text = redis_desk.run("stats", "--metrics", page)
-            elsewhere = redis_desk.run("--namespace", "another", "stats", "--metrics", page)
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-        told = json.loads(done.stdout)["workers"]
-        assert told["look_ups"] == 2 * (counted["finds"] + counted["near_hits"])
-        assert told["hit_rate"] == counted["near_hits"] / (counted["finds"] + counted["near_hits"])
-        assert (told["waits"], told["refreshes_throttled"], told["near_hits"]) == (0, 0, 2 * counted["near_hits"])
-        assert f"{told['hit_rate']:.1%}" in text.stdout
-        assert text.stderr == ""
-        assert elsewhere.returncode == 1
-        assert "says nothing of the namespace" in elsewhere.stderr
+        [due] = redis_desk.save("grace")
+        stores = [redis_desk.store(near_cache=True) for _ in range(2)]
+        with ThreadPoolExecutor(1) as pool:
+            held = stores[0].find_token_by_id(due)
+            waiting = pool.submit(stores[1].find_token_by_id, due)
+            until(lambda: stores[1].stats()["waits"])
+            stores[0].save_token(refreshed(held, "at-of-grace"))
+            assert waiting.result(10).get_access_token() == "at-of-grace"
+        for store in stores:
+            until(lambda store=store: store.find_token_by_id(token) and store.stats()["near_hits"] >= 3)
+        counts = Counter(saves=2)  # those of the desk's own stores
+        for store in stores:
+            counts.update(store.stats())
+            store.close()
+        done, text = redis_desk.run("stats", "--json"), redis_desk.run("stats")
+        told = json.loads(done.stdout)["counted"]
+        look_ups = counts["finds"] + counts["near_hits"]
+        assert told.pop("since").startswith("20")
+        assert (told.pop("look_ups"), told.pop("hit_rate")) == (look_ups, counts["near_hits"] / look_ups)
+        assert told == counts
+        assert (counts["waits"], counts["leases"]) == (1, 1)
+        lines = {line[:32].strip(): line[32:].split() for line in text.stdout.splitlines()}
+        assert lines["look-ups"][:2] == [str(look_ups), "since"]
+        assert lines["by near caches"] == [str(counts["near_hits"]), f"{counts['near_hits'] / look_ups:.1%}"]
+        assert (lines["by asking"], lines["waits"], lines["wait timeouts"]) == ([str(counts["finds"])], ["1"], ["0"])
+        assert done.stderr == text.stderr == ""
 
-    @pytest.mark.parametrize(
-        ("page", "status", "said"),
-        [
-            ("http://u:made-up-password@127.0.0.1:1/", 4, "cannot be had (ConnectionError)"),
-            ("http://u:made-up-password@127.0.0.1:port/", 4, "cannot be had"),
-            ("ftp://u:made-up-password@h/", 2, "http:// or https://"),
-        ],
-    )
-    def test_a_page_that_cannot_be_had(self, redis_desk: Desk, page: str, status: int, said: str) -> None:
-        """It is said why, without the URL, in which there may be a password."""
-        done = redis_desk.run("stats", "--metrics", page)
-        assert done.returncode == status
-        assert said in done.stderr
-        assert "made-up-password" not in done.stdout + done.stderr
+    def test_before_anything_was_told(self, redis_desk: Desk) -> None:
+        """Everything is zero, since no time."""
+        told = json.loads(redis_desk.run("stats", "--json").stdout)["counted"]
+        assert (told.pop("since"), told.pop("hit_rate")) == (None, None)
+        assert set(told.values()) == {0}
 
-    @pytest.mark.parametrize(
-        "text",
-        ["<html>", 'zoho_token_store_waits_total{namespace="crm"} x', 'zoho_token_store_waits_total{namespace="crm'],
-    )
-    def test_what_is_no_page_of_metrics(self, text: str) -> None:
-        """It is refused, and nothing of it is counted."""
-        with pytest.raises(click.ClickException):
-            read_page(text, "crm")
+    def test_who_looks_on_writes_nothing(self, redis_desk: Desk, real_server: Server) -> None:
+        """Commands that read leave the sums as they are, and do not begin them."""
+        [token] = redis_desk.save("ada", access="at-of-ada")
+        key = Keyspace(redis_desk.namespace).counted
+        commands = ["stats", "top --once", "doctor", "list", "find ada", f"show {token}", "audit"]
+        with real_server.client() as client:
+            client.delete(key)
+            for each in commands:
+                redis_desk.run(*each.split())
+                assert not client.exists(key), each
 
-    def test_others_metrics_are_left_out(self) -> None:
-        """Those of another namespace, of another name, and times at which a counter was made."""
-        text = "\n".join(
-            f'{name}{{namespace="{namespace}"}} {value}'
-            for name, namespace, value in [
-                ("zoho_token_store_waits_total", "crm", 3), ("zoho_token_store_waits_total", "other", 5),
-                ("zoho_token_store_waits_created", "crm", 7), ("other_waits_total", "crm", 9),
-            ]
-        )  # fmt: skip
-        assert read_page(text, "crm") == {"waits": 3}
+    @pytest.mark.parametrize("kind", ["forged", "string"])
+    def test_what_is_none_of_ours(self, redis_desk: Desk, real_server: Server, kind: str) -> None:
+        """Fields and values that nobody of ours has written, or something else in the place of the hash."""
+        key = Keyspace(redis_desk.namespace).counted
+        forged = {
+            "since_ms": "\x1b[2J",
+            "finds": "-7",
+            "waits": "9" * 40,
+            "saves": "3",
+            "\x1b[m": "1",
+            "leases": b"\xff",
+        }
+        with real_server.client() as client:
+            if kind == "forged":
+                client.hset(key, mapping=forged)
+            else:
+                client.set(key, "x")
+        told = json.loads(redis_desk.run("stats", "--json").stdout)["counted"]
+        assert (told["since"], told["saves"]) == (None, 3 if kind == "forged" else 0)
+        assert sum(told[name] for name in NAMES) == told["saves"]
+        assert redis_desk.run("stats").returncode == 0
+        assert redis_desk.run("top", "--once").returncode == 0
+
+
+class TestReadings:
+    """Sums, read again and again: what is counted in a minute."""
+
+    @staticmethod
+    def sums(since_ms: int | None = 1_000, **counts: int) -> Counted:
+        """Return what was read."""
+        return Counted(since_ms, Counter(counts))
+
+    def test_the_whole_time_first(self) -> None:
+        """One reading, or several within some seconds, say how it was since the sums began."""
+        readings = Readings()
+        assert readings.add(0, self.sums(None)) is None
+        pace = readings.add(11_000, self.sums(finds=5, near_hits=15, waits=2))
+        assert pace == Pace(10.0, self.sums(finds=5, near_hits=15, waits=2))
+        assert (pace.of.look_ups, pace.of.hit_rate) == (20, 0.75)
+
+    def test_then_the_last_minute(self) -> None:
+        """What has come since the oldest reading that is at most a minute old."""
+        readings = Readings()
+        readings.add(100_000, self.sums(finds=100))
+        assert readings.add(100_000 + LEAST_MS, self.sums(finds=110)) == Pace(20.0, self.sums(100_000, finds=10))
+        assert readings.add(160_000, self.sums(finds=130)) == Pace(60.0, self.sums(100_000, finds=30))
+        assert readings.add(180_000, self.sums(finds=131, waits=1)) == Pace(60.0, self.sums(120_000, finds=21, waits=1))
+
+    @pytest.mark.parametrize("since_ms", [1_000, 195_000])
+    def test_sums_that_begin_anew(self, since_ms: int) -> None:
+        """Deleted in between, or lost: it begins anew, and nothing is less than zero."""
+        readings = Readings()
+        readings.add(100_000, self.sums(finds=100))
+        readings.add(160_000, self.sums(finds=200))
+        pace = readings.add(200_000, self.sums(since_ms, finds=3))
+        assert pace == Pace((200_000 - since_ms) / 1000, self.sums(since_ms, finds=3))
+
+    def test_a_clock_that_was_set_back(self) -> None:
+        """It begins anew."""
+        readings = Readings()
+        readings.add(100_000, self.sums(finds=100))
+        assert readings.add(90_000, self.sums(finds=100)) == Pace(89.0, self.sums(finds=100))
+
+    def test_it_keeps_a_minute(self) -> None:
+        """However long it goes on."""
+        readings = Readings()
+        for second in range(1000):
+            readings.add(second * 1000, self.sums(finds=second))
+        assert len(readings._seen) <= 61
 
 
 class TestLease:

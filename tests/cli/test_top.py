@@ -19,6 +19,7 @@ from contract.tokens import refreshed
 from servers import Server
 from zoho_token_store import RedisTokenStore
 from zoho_token_store.cli.fleet.census import Census
+from zoho_token_store.cli.fleet.counted import Counted, Pace
 from zoho_token_store.cli.fleet.leases import Lease
 from zoho_token_store.cli.top.frame import draw
 from zoho_token_store.cli.top.watcher import Scene
@@ -133,6 +134,17 @@ def test_one_frame(redis_desk: Desk) -> None:
     assert "--once" in refused.stderr
 
 
+def test_the_fleets_look_ups(redis_desk: Desk) -> None:
+    """What was counted by stores that have ended; before anything was told, that."""
+    assert "no process has told of any yet" in redis_desk.run("top", "--once").stdout
+    [token] = redis_desk.save("ada", access="at-of-ada")
+    with redis_desk.store() as store:
+        for _ in range(7):
+            store.find_token_by_id(token)
+    [line] = [line for line in redis_desk.run("top", "--once").stdout.splitlines() if line.startswith("look-ups")]
+    assert re.match(r"look-ups [\d,.]+ a second, 0.0% near, 0 waits, 0 throttled, 0 failed in \d+s", line)
+
+
 def test_one_frame_without_colours(show: Callable[..., Terminal], redis_desk: Desk) -> None:
     """NO_COLOR leaves it without, in a terminal too."""
     redis_desk.save("ada", access="at-of-ada")
@@ -162,6 +174,7 @@ class TestFrame:
         ),
         leases=[Lease("grant:x\x1b[2J", True, 3000, 1, ""), Lease("y", False, 70_000, 4, "\x07throttled")],
         blocked=None,
+        pace=Pace(60.0, Counted(None, Counter(finds=60, near_hits=540, waits=4, refreshes_throttled=2, unavailable=1))),
         minute=Counter(refreshed=7),
         window=Counter(refreshed=70, rejected=2),
         processes=3,
@@ -191,6 +204,7 @@ class TestFrame:
             "2 refused for good",
             "1 held back (?throttled 1)",
             "2 cannot be read",
+            "look-ups 10.0 a second, 90.0% near, 4 waits, 2 throttled, 1 failed in 1m 0s",
             "Redis is away",
             "1m 10s",
         ):

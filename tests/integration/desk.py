@@ -25,7 +25,7 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 from integration.insistence import Insisted, Insistence
 from integration.observer import Observer, View
 from integration.replies import Loop, Reply, Toil, Trouble, attempt
-from zoho_token_store import CoordinatedTokenStore, PartitionedTokenStore, link, open_store, terms
+from zoho_token_store import CoordinatedTokenStore, PartitionedTokenStore, link, open_store, tally, terms
 
 RESOURCES = "ZOHO_TOKEN_STORE_TEST_RESOURCES"
 """The environment variable that names the folder in which the SDK may keep files."""
@@ -375,6 +375,10 @@ class Desk:
     def log(self) -> list[str]:
         """Return what the store has said in its log."""
         return self._log.lines
+
+    def tell_at_once(self) -> None:
+        """Have what is counted told with every look-up but a store's first."""
+        tally.EVERY = 0.0
 
     def cool_down_from(self, first_ms: int) -> None:
         """Shorten the first pause of the cool-down, for stores that are made after this."""

@@ -50,6 +50,8 @@ class NthFault(FaultyProxy):
 def dump(client: redis.Redis, namespace: str) -> dict[str, list[Any]]:
     """Return everything that a namespace holds, by kind of key, without what differs from run to run.
 
+    What was counted differs, too: attempts are among it, and when it was told depends on the time that they took.
+
     Args:
         client: Of a server with decoded replies.
         namespace: Which.
@@ -57,6 +59,8 @@ def dump(client: redis.Redis, namespace: str) -> dict[str, list[Any]]:
     kinds: dict[str, list[Any]] = {}
     for key in client.scan_iter(f"*{{{namespace}}}*"):
         kind = key.split("}:", 1)[1].split(":")[0]
+        if kind == "counted":
+            continue
         kinds.setdefault(kind, []).append(_value(client, key))
     return {kind: sorted(values, key=repr) for kind, values in sorted(kinds.items())}
 

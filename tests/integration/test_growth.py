@@ -14,6 +14,8 @@ import pytest
 from integration.desk import make_token
 from servers import Server
 from zoho_token_store import RedisTokenStore, TokenStoreError
+from zoho_token_store.keyspace import Keyspace
+from zoho_token_store.stats import NAMES
 
 ROUNDS = 100
 STRETCHES = 6
@@ -96,22 +98,24 @@ def test_memory_of_the_process(store: RedisTokenStore, work: Callable[[RedisToke
 def test_keys_in_redis(
     store: RedisTokenStore, real_server: Server, namespace: str, work: Callable[[RedisTokenStore, int], None]
 ) -> None:
-    """What leads to no record leaves nothing in Redis that does not go by itself."""
+    """What leads to no record leaves nothing in Redis that does not go by itself, but the fleet's sums."""
     for number in range(50):
         work(store, number)
     with real_server.client() as client:
-        for key in client.scan_iter(f"*{{{namespace}}}*"):
+        for key in {*client.scan_iter(f"*{{{namespace}}}*")} - {Keyspace(namespace).counted.encode()}:
             assert 0 < client.pttl(key) <= 120_000, key
 
 
 def test_keys_of_a_fleet_that_has_come_and_gone(store: RedisTokenStore, real_server: Server, namespace: str) -> None:
-    """After logins and logouts, nothing without an end is left but the list of events, and that is bounded."""
+    """After logins and logouts, nothing without an end is left but events and sums, and they are bounded."""
     for number in range(50):
         save_and_look(store, number)
         failed_refresh(store, number)
+    store.close()
     with real_server.client(decode_responses=True) as client:
         lasting = {key for key in client.scan_iter(f"*{{{namespace}}}*") if client.pttl(key) == -1}
-        assert {key.rpartition(":")[2] for key in lasting} <= {"events"}
+        assert {key.rpartition(":")[2] for key in lasting} == {"events", "counted"}
+        assert client.hlen(Keyspace(namespace).counted) <= 1 + len(NAMES)
 
 
 def test_the_event_stream_is_bounded(store: RedisTokenStore, real_server: Server, namespace: str) -> None:

@@ -278,7 +278,9 @@ def _wrong_types() -> Iterator[tuple[str, Attack]]:
         return act
 
     own = ("token", "access", "lease", "wake", "gone", "user", "refresh", "grant", "access-token")
-    for name, kind in itertools.product((*own, "ids", "expiring", "events", "nothing"), ("list", "string", "hash")):
+    for name, kind in itertools.product(
+        (*own, "ids", "expiring", "events", "counted", "nothing"), ("list", "string", "hash")
+    ):
         jams = name in ("ids", "expiring", "events")
         yield f"a {kind} under {name}", Attack(put(name, kind), hits=(ADA,) if name in own else (), jams=jams)
 
