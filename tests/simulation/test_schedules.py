@@ -23,7 +23,7 @@ KINDS = [(family, faults) for family in FAMILIES for faults in FAULTS]
 @pytest.mark.parametrize(("family", "faults"), KINDS, ids=["-".join(kind) for kind in KINDS])
 def test_no_schedule_breaks_an_invariant(family: str, faults: str) -> None:
     """Whatever the schedule and the faults: what must hold does, after every step and at the end."""
-    simulate_many(family, faults, range(START, START + (SCHEDULES or 20)))
+    simulate_many(family, faults, range(START, START + (SCHEDULES or 15)))
 
 
 @pytest.mark.soak
