@@ -103,23 +103,28 @@ class KeptSaves:
         """Try a last time, and end the background thread."""
         self._closed.set()
         if self._saves:
-            with suppress(TokenStoreError), self._storing:
-                self._store_all()
-        if self._saves:
-            log.critical(
-                "%d saves are lost: Redis did not take them until the store or the process ended", len(self._saves)
-            )
-            self._saves.clear()
+            with self._storing:
+                with suppress(TokenStoreError):
+                    self._store_all()
+                if self._saves:
+                    log.critical(
+                        "%d saves are lost: Redis did not take them until the store or the process ended", len(self)
+                    )
+                    self._saves.clear()
         if self._short:
             self._wait_for_replicas()
-        if self._short:
-            log.critical("%d saves are on too few replicas, and a failover now may lose them", len(self._short))
-            self._short.clear()
+            with self._waiting:
+                if self._short:
+                    log.critical("%d saves are on too few replicas, and a failover now may lose them", len(self._short))
+                    self._short.clear()
 
     def _store_all(self) -> None:
-        """Try each save once, oldest first; one that cannot be stored stays."""
+        """Try each save once, oldest first; one that cannot be stored stays.
+
+        The one in hand is among the others meanwhile: who ends the process must see it.
+        """
         for _ in range(len(self._saves)):
-            save = self._saves.popleft()
+            save = self._saves[0]
             try:
                 self._store(save)
             except NotDurable:
@@ -127,7 +132,6 @@ class KeptSaves:
                 log.warning("a kept save is stored, on too few replicas")
             except StoreUnavailable as error:
                 if error.passing:
-                    self._saves.appendleft(save)
                     self._refusal = self._clock.monotonic(), error
                     raise
                 self._saves.append(save)
@@ -139,23 +143,23 @@ class KeptSaves:
                 log.exception("a kept save is still kept after an error")
             else:
                 log.warning("a kept save is stored")
+            self._saves.popleft()
         self._refusal = None
 
     def _wait_for_replicas(self) -> None:
         """Try again what is on too few replicas, until one stays so: the others would only find out the same."""
         with self._waiting:
             while self._short:
-                save = self._short.popleft()
                 try:
-                    self._store(save)
+                    self._store(self._short[0])
                 except StoreUnavailable:
-                    self._short.appendleft(save)
                     return
                 except TokenStoreError as error:
                     self._stats.count("saves_dropped")
                     log.error("a save that was on too few replicas is refused by now: %s", error)
                 else:
                     log.warning("a save is on enough replicas now")
+                self._short.popleft()
 
     def _run(self) -> None:
         while not self._closed.wait(ROUND):
