@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from integration.fleet import Worker, start_all, value_of
+from integration.fleet import Worker, start_all, value_of, wait_until
 from integration.site import Site
 
 END = "the crowd is served"
 POLL = 0.01
+WATCHED = 1.0
+"""For so long all wait, seconds."""
 
 
 class Crowd(NamedTuple):
@@ -40,7 +42,7 @@ def expiry_of(site: Site, workers: Sequence[Worker], threads: int, record_id: st
     """Let an access token end, and have all threads of all workers get the next one at once.
 
     Args:
-        site: Where; its Zoho is slow, so that everybody comes while one refreshes.
+        site: Where; its Zoho answers when one thread of each process waits, and a while later.
         workers: Processes that were booted with the record's id.
         threads: How many in each.
         record_id: Which.
@@ -48,10 +50,14 @@ def expiry_of(site: Site, workers: Sequence[Worker], threads: int, record_id: st
     site.expire(record_id)
     asked = site.zoho.counters.refreshes
     with site.server.client() as client, Tap(site.server) as tap:
+        site.zoho.faults.set(hang=True)
         start_all(workers, "in_threads", threads, "get_token")
-        blocked = 0
+        wait_until(lambda: site.blocked() >= len(workers), "all processes wait")
+        blocked, enough = 0, time.monotonic() + WATCHED
         while any(worker.busy() for worker in workers):
             blocked = max(blocked, client.info("clients")["blocked_clients"])
+            if time.monotonic() > enough:
+                site.zoho.faults.clear()
             time.sleep(POLL)
         tokens = [value_of(reply) for worker in workers for reply in value_of(worker.finish())]
     return Crowd(tokens, site.zoho.counters.refreshes - asked, tap.commands, blocked)

@@ -152,7 +152,7 @@ class Desk:
     def warm(self, *record_ids: str) -> None:
         """Look ids up until the near cache answers."""
         for record_id in record_ids:
-            hits, deadline = self.store.stats()["near_hits"], time.monotonic() + 10
+            hits, deadline = self.store.stats()["near_hits"], time.monotonic() + 30
             while self.store.stats()["near_hits"] == hits:
                 assert time.monotonic() < deadline, "the near cache does not answer"
                 self.store.find_token_by_id(record_id)
@@ -189,7 +189,7 @@ class Desk:
     def follow(self, record_id: str, access_token: str) -> dict[str, int]:
         """Look an id up until the near cache answers, then until it brings an access token; return the counters."""
         self.warm(record_id)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while self.store.find_token_by_id(record_id).get_access_token() != access_token:
             assert time.monotonic() < deadline, "the new token does not come"
             time.sleep(0.002)

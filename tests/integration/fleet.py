@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -90,7 +91,8 @@ class Worker:
                 self._connection.recv()
         except (EOFError, OSError):
             return
-        self.signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may end at this very moment
+            self.signal(signal.SIGKILL)
         self._connection.close()
 
 
@@ -129,7 +131,7 @@ class Fleet:
         """End every worker and the template."""
         self.dispose()
         self._control.close()
-        self._template.wait(10)
+        self._template.wait(PATIENCE)
 
 
 def python_environment(folder: Path) -> dict[str, str]:
@@ -166,7 +168,7 @@ def value_of(reply: Reply) -> Any:
     return reply.value
 
 
-def wait_until(condition: Callable[[], Any], what: str, at_most: float = 10.0) -> None:
+def wait_until(condition: Callable[[], Any], what: str, at_most: float = 30.0) -> None:
     """Return when a condition holds.
 
     Args:

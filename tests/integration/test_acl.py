@@ -106,7 +106,7 @@ def test_no_command_is_missing_and_none_is_idle(place: Place, zoho: FakeZoho, mo
         keep_near(make_store, zoho)
         decline(make_store)
         with pytest.raises(NotDurable):  # after both ways to count replicas, if the server has both
-            make_store(min_replicas=1, operation_timeout=0.3).save_token(make_token(user="ada", refresh_token="alone"))
+            make_store(min_replicas=1, operation_timeout=1.0).save_token(make_token(user="ada", refresh_token="alone"))
         for store in stores:
             store.close()
         counted = {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}
@@ -138,10 +138,10 @@ def keep_near(make_store: Callable[..., RedisTokenStore], zoho: FakeZoho) -> Non
     store = make_store(refresh="managed", near_cache=True, environment=environment)
     token = OAuthToken(zoho.client_id, zoho.client_secret, refresh_token=zoho.issue_refresh_token())
     token_id = store.find_token(token).get_id()
-    deadline = time.monotonic() + 10
-    while store.stats()["near_hits"] == 0 or time.monotonic() < deadline - 8:
+    began = time.monotonic()
+    while store.stats()["near_hits"] == 0 or time.monotonic() < began + 2:
         assert store.find_token_by_id(token_id).get_access_token()
-        assert time.monotonic() < deadline, "the event feed does not get its answers"
+        assert time.monotonic() < began + 30, "the event feed does not get its answers"
         time.sleep(0.01)
 
 

@@ -120,7 +120,7 @@ def test_hits_are_told_while_nothing_is_asked(real_server: Server, namespace: st
 def test_a_server_that_was_killed(start_server: Callable[..., Server], namespace: str) -> None:
     """An outage is no time to tell anything; what was counted in it is told later, and nothing twice."""
     server, clock = start_server(), Clock()
-    with Clocked(server.client(), namespace, clock, operation_timeout=0.2) as store:
+    with Clocked(server.client(), namespace, clock, operation_timeout=1.0) as store:
         record_id = log_in(store)
         clock.ahead += EVERY
         store.find_token_by_id(record_id)
@@ -161,13 +161,13 @@ def test_a_silent_server_holds_up_no_end(start_server: Callable[..., Server], na
     with server.paused():
         began = time.monotonic()
         store.close()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
 
 
 def test_an_end_after_an_error(real_server: Server, namespace: str) -> None:
     """Redis was away at last: no connection is made to tell anything."""
     with FaultyProxy(real_server.socket_path) as proxy:
-        store = RedisTokenStore(proxy.client(), namespace, operation_timeout=0.1)
+        store = RedisTokenStore(proxy.client(), namespace, operation_timeout=1.0)
         record_id = log_in(store)
         proxy.black_hole = True
         with pytest.raises(StoreUnavailable):

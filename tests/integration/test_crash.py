@@ -12,13 +12,14 @@ from integration.fleet import Worker, attempt_all, do_all, start_all, value_of, 
 from integration.site import Site
 
 Start = Callable[[int], list[Worker]]
-LEASE = 1.0
+LEASE = 2.5
+"""Longer than a machine stands still, seconds."""
 OTHERS = 7
 
 
 def open_with_short_leases(site: Site, workers: list[Worker]) -> None:
     """Have workers make stores whose leases run out soon."""
-    site.open(workers, lease_ttl=LEASE, wait_timeout=10.0)
+    site.open(workers, lease_ttl=LEASE, wait_timeout=20.0)
 
 
 @pytest.mark.parametrize("heard", [False, True], ids=["before Zoho has worked", "after Zoho has worked"])
@@ -32,16 +33,15 @@ def test_killed_winner_of_a_refresh(site: Site, start_workers: Start, heard: boo
     wait_until(lambda: site.zoho.max_in_flight() == 1, "the winner is at Zoho")
     start_all(others, "boot", site.zoho.url, id=record_id)
     wait_until(lambda: site.blocked() == OTHERS, "the others wait")
-    site.zoho.faults.clear()
-    if not heard:
-        site.zoho.faults.set(hang=True)
+    if heard:
+        site.zoho.faults.clear()
     winner.end(signal.SIGKILL)
     wait_until(lambda: len(site.zoho.requests) == 1, "Zoho sees that the winner has gone")
     site.zoho.faults.clear()
     began = time.monotonic()
     for other in others:
         value_of(other.finish())
-    assert time.monotonic() - began < LEASE + 2
+    assert time.monotonic() - began < LEASE + 10
     assert do_all(others, "call") == ["60000000001"] * OTHERS
     counters = site.zoho.counters
     assert (counters.refreshes, counters.abandoned, counters.crm_rejected) == ((2, 0, 0) if heard else (1, 1, 0))
@@ -150,5 +150,5 @@ def test_refreshes_by_workers_that_all_die(site: Site, start_workers: Start) -> 
         assert winner.do("find_by_id", record_id)["access_token"] is None
         winner.end(signal.SIGKILL)
     assert waiter.do("find_by_id", record_id)["access_token"] is None
-    assert time.monotonic() - began < 2 * LEASE + 2
+    assert time.monotonic() - began < 2 * LEASE + 10
     assert waiter.do("ask", "stats")["takeovers"] == 1

@@ -24,7 +24,6 @@ def test_a_crowd_at_one_expiry(site: Site, start_workers: Start, processes: int,
     workers = start_workers(processes)
     site.open(workers, refresh=refresh)
     do_all(workers, "boot", site.zoho.url, id=record_id)
-    site.zoho.faults.set(latency=1.5)
     crowds = []
     for _ in range(EXPIRIES):
         crowd = expiry_of(site, workers, threads, record_id)

@@ -27,7 +27,7 @@ def test_waiters_hear_of_it_at_once(site: Site, start_workers: Start) -> None:
     deleter.do("ask", "delete_token", record_id)
     kinds = {reply.failure and reply.failure.kind for reply in (waiter.finish() for waiter in waiters)}
     assert kinds == {"TokenDeleted"}
-    assert time.monotonic() - began < 5, "who is not woken sleeps for a minute"
+    assert time.monotonic() - began < 30, "who is not woken sleeps for a minute"
 
 
 @pytest.mark.parametrize("way", ["delete_token", "delete_tokens"])
@@ -74,6 +74,7 @@ def test_kept_save_of_a_deleted_token(site: Site, start_workers: Start) -> None:
     keeper, deleter = start_workers(2)
     site.open([keeper], operation_timeout=0.5)
     site.open([deleter], operation_timeout=10.0)
+    deleter.do("ask", "ping")  # so that its request is in the server's socket before any repetition of the save
     keeper.do("find_by_id", record_id)
     with site.server.paused():
         deleter.start("ask", "delete_token", record_id)

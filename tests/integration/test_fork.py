@@ -16,7 +16,7 @@ def test_children_of_a_busy_parent(site: Site, start_workers: Start) -> None:
     """Forked children look up while the parent holds a lease and its threads wait: the parent keeps both."""
     due, fresh = site.log_in("due"), site.log_in("fresh", life=3600)
     parent, other = start_workers(2)
-    site.open([parent, other])
+    site.open([parent, other], lease_ttl=60.0, wait_timeout=120.0)
     parent.do("find_by_id", due, name="due")
     parent.do("find_by_id", fresh)
     held = site.lease(due)
@@ -38,7 +38,7 @@ def test_children_do_not_pass_for_their_parent(site: Site, start_workers: Start)
     """A record that the parent has the lease of is leased to no child: owners are renewed by the fork."""
     record_id = site.log_in()
     (parent,) = start_workers(1)
-    site.open([parent], lease_ttl=0.5, wait_timeout=10.0)
+    site.open([parent], lease_ttl=2.5, wait_timeout=20.0)
     parent.do("find_by_id", record_id)
     replies = parent.do("in_forks", 2, "find_by_id", record_id)
     # One of them gets it when the parent's has run out; it ends, and hands on to the other.
@@ -63,7 +63,7 @@ def test_kept_saves_stay_with_the_parent(site: Site, start_workers: Start) -> No
     """A save that the parent keeps through an outage is stored by the parent, once, whatever its children do."""
     record_id = site.log_in()
     (parent,) = start_workers(1)
-    site.open([parent], operation_timeout=0.5)
+    site.open([parent], operation_timeout=1.0)
     parent.do("find_by_id", record_id)
     with site.server.paused():
         reply = parent.attempt("save", access_token="kept")

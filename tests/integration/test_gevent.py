@@ -31,9 +31,10 @@ def start_greenlets(site: Site, tmp_path: Path) -> Iterator[StartGreenlets]:
     """Start gevent workers that do not outlive the test."""
     started = []
 
-    def start(record_id: str, zoho_url: str = "-", seconds: float = 0.0) -> subprocess.Popen[str]:
+    def start(record_id: str, zoho_url: str = "-", seconds: float = 0.0, **options: float) -> subprocess.Popen[str]:
         where = [site.server.url, site.namespace, zoho_url, record_id]
-        command = [sys.executable, "-m", "integration.greenlets", *where, str(GREENLETS), str(seconds)]
+        how = [str(GREENLETS), str(seconds), json.dumps(options)]
+        command = [sys.executable, "-m", "integration.greenlets", *where, *how]
         process = subprocess.Popen(command, env=python_environment(tmp_path), stdout=subprocess.PIPE, text=True)
         started.append(process)
         return process
@@ -56,9 +57,10 @@ def test_greenlets_wait_together(site: Site, start_workers: Start, start_greenle
     """50 greenlets in each of two processes wait for a refresh: one connection each blocks, and nothing else does."""
     record_id = site.log_in()
     (holder,) = start_workers(1)
-    site.open([holder], lease_ttl=60.0, wait_timeout=120.0)
+    patience = {"lease_ttl": 60.0, "wait_timeout": 120.0}  # one may be up long before the other is
+    site.open([holder], **patience)
     holder.do("find_by_id", record_id)
-    workers = [start_greenlets(record_id) for _ in range(2)]
+    workers = [start_greenlets(record_id, **patience) for _ in range(2)]
     wait_until(lambda: site.blocked() == len(workers), "they wait", 40)
     for _ in range(100):
         assert site.blocked() <= len(workers)
@@ -77,10 +79,10 @@ def test_a_mixed_fleet(site: Site, start_workers: Start, start_greenlets: StartG
     site.zoho.accounts.limits = replace(site.zoho.accounts.limits, access_token_ttl=8)  # due after 2 s of 8
     plain = start_workers(4)
     site.open(plain)
+    started = time.monotonic()
     do_all(plain, "boot", site.zoho.url, id=record_id)
     workers = [start_greenlets(record_id, site.zoho.url, 4.5) for _ in range(2)]
-    started = time.monotonic()
-    start_all(plain, "call_until", started + 6, pause=0.1)
+    start_all(plain, "call_until", time.monotonic() + 6, pause=0.1)
     loops = [Loop(*value_of(reply)) for worker in workers for reply in outcome(worker)[0]]
     loops += [value_of(worker.finish()) for worker in plain]
     took = time.monotonic() - started

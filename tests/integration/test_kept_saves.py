@@ -22,7 +22,7 @@ StartServer = Callable[..., Server]
 
 def test_save_during_an_outage(home: Server | Home, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
     """The save raises, is kept, logged and counted, and is stored by the background thread when Redis is back."""
-    with RedisTokenStore.from_url(home.url, namespace, operation_timeout=0.5) as store:
+    with RedisTokenStore.from_url(home.url, namespace, operation_timeout=1.0) as store:
         token = one_token(store)
         token.set_access_token("access token")
         with home.paused(), pytest.raises(StoreUnavailable), caplog.at_level(logging.INFO, "zoho_token_store"):
@@ -30,7 +30,7 @@ def test_save_during_an_outage(home: Server | Home, namespace: str, caplog: pyte
         assert "kept in this process" in caplog.text
         assert store.stats()["saves_kept"] == 1
         with RedisTokenStore.from_url(home.url, namespace) as other:
-            wait_until(lambda: other.get(token.get_id()).get_access_token() == "access token", "the save is stored", 5)
+            wait_until(lambda: other.get(token.get_id()).get_access_token() == "access token", "the save is stored")
         wait_until(lambda: "a kept save is stored" in caplog.text, "it is logged")
         assert store.stats()["saves_dropped"] == 0
         for secret in ("access token", "refresh", "client"):
@@ -43,7 +43,7 @@ def test_kept_save_is_stored_before_the_next_look(home: Server | Home, namespace
         lambda store, token: store.find_token_by_id(token.get_id()),
         lambda store, token: store.find_token(make_token(user="ada", **CLIENT)),
     ):
-        with RedisTokenStore.from_url(home.url, namespace, operation_timeout=0.5) as store:
+        with RedisTokenStore.from_url(home.url, namespace, operation_timeout=1.0) as store:
             token = one_token(store)
             token.set_access_token(f"kept {time.time()}")
             with home.paused(), pytest.raises(StoreUnavailable):
@@ -55,7 +55,7 @@ def test_refresh_during_an_outage(site: Site, start_workers: Start) -> None:
     """Redis goes silent between a worker's look and its save: the SDK swallows the error, and no refresh is lost."""
     record_id = site.log_in()
     winner, other = start_workers(2)
-    site.open([winner, other], operation_timeout=0.5)
+    site.open([winner, other], operation_timeout=1.0)
     site.zoho.faults.set(hang=True)
     winner.start("boot", site.zoho.url, id=record_id)
     wait_until(lambda: site.zoho.max_in_flight() == 1, "the winner is at Zoho")
@@ -72,7 +72,7 @@ def test_exchange_during_an_outage(site: Site, start_workers: Start) -> None:
     """A code was exchanged while Redis was away: the refresh token, which cannot be had again, reaches the fleet."""
     boot = {"grant_token": site.zoho.issue_grant_code(), **site.client_fields}
     winner, other = start_workers(2)
-    site.open([winner, other], operation_timeout=0.5)
+    site.open([winner, other], operation_timeout=1.0)
     site.zoho.faults.set(hang=True)
     winner.start("boot", site.zoho.url, **boot)
     wait_until(lambda: site.zoho.max_in_flight() == 1, "the winner is at Zoho")
@@ -87,7 +87,7 @@ def test_exchange_during_an_outage(site: Site, start_workers: Start) -> None:
 def test_process_that_ends_with_a_kept_save(site: Site, start_workers: Start) -> None:
     """A process that ends in good order right after the outage stores what it has kept, and loses no refresh token."""
     (worker,) = start_workers(1)
-    site.open([worker], operation_timeout=0.5)
+    site.open([worker], operation_timeout=1.0)
     assert worker.do("find", grant_token="code", **site.client_fields) is None
     with site.server.paused():
         assert worker.attempt("save", refresh_token="refresh", access_token="access").failure

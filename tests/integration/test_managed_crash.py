@@ -13,10 +13,13 @@ from integration.fleet import Worker, attempt_all, do_all, start_all, value_of, 
 from integration.history import check_history, log_out
 from integration.observer import View
 from integration.site import Site
+from zoho_token_store.options import MANAGED_LEASE
 
 Start = Callable[[int], list[Worker]]
 ORG = "60000000001"
 OTHERS = 7
+SOON = MANAGED_LEASE + 4.5
+"""Sooner than any other lease would have run out that a store has by default, seconds."""
 
 
 def boot(site: Site, workers: list[Worker], record_id: str, **options: Any) -> None:
@@ -33,7 +36,7 @@ def asked(site: Site) -> bool:
 
 @pytest.mark.parametrize("heard", [False, True], ids=["before Zoho has worked", "after Zoho has worked"])
 def test_killed_winner(site: Site, start_workers: Start, heard: bool) -> None:
-    """SIGKILL between lease and save, with the lease that the store has by default: another takes over within 4 s."""
+    """SIGKILL between lease and save, with the lease that the store has by default: another takes over soon."""
     record_id = site.log_in(life=3600)
     winner, *others = start_workers(1 + OTHERS)
     boot(site, [winner, *others], record_id)
@@ -48,7 +51,7 @@ def test_killed_winner(site: Site, start_workers: Start, heard: bool) -> None:
     wait_until(lambda: len(site.zoho.requests) == 1, "Zoho sees that the winner has gone")
     site.zoho.faults.clear()
     tokens = {value_of(other.finish()) for other in others}
-    assert time.monotonic() - killed < 4
+    assert time.monotonic() - killed < SOON
     assert tokens == {site.access_token(record_id)}
     counters = site.zoho.counters
     assert (counters.refreshes, counters.abandoned) == ((2, 0) if heard else (1, 1))
@@ -57,7 +60,7 @@ def test_killed_winner(site: Site, start_workers: Start, heard: bool) -> None:
 
 
 def test_killed_between_answer_and_save(site: Site, start_workers: Start) -> None:
-    """SIGKILL when Zoho has answered and nothing is stored: another refreshes within 4 s, for all."""
+    """SIGKILL when Zoho has answered and nothing is stored: another refreshes soon, for all."""
     record_id = site.log_in(life=3600)
     winner, *others = workers = start_workers(1 + OTHERS)
     boot(site, workers, record_id)
@@ -69,7 +72,7 @@ def test_killed_between_answer_and_save(site: Site, start_workers: Start) -> Non
     died = time.monotonic()
     assert (site.zoho.counters.refreshes, site.access_token(record_id)) == (1, None)
     tokens = set(do_all(others, "get_token"))
-    assert time.monotonic() - died < 4
+    assert time.monotonic() - died < SOON
     assert tokens == {site.access_token(record_id)} != {old}
     assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (2, 1)
     assert do_all(others, "call") == [ORG] * OTHERS
@@ -79,7 +82,7 @@ def test_killed_while_it_refreshes_ahead(site: Site, start_workers: Start) -> No
     """Nobody notices that the winner of a refresh in the background has died; another does it before the token ends."""
     record_id = site.log_in(life=3600)
     winner, *others = workers = start_workers(1 + OTHERS)
-    boot(site, workers, record_id, lease_ttl=1.0)
+    boot(site, workers, record_id, lease_ttl=2.0)
     site.zoho.faults.set(latency=60.0)
     old = site.due(record_id)
     assert winner.do("get_token") == old
@@ -87,14 +90,14 @@ def test_killed_while_it_refreshes_ahead(site: Site, start_workers: Start) -> No
     do_all(others, "watch", record_id)
     site.zoho.faults.clear()
     winner.end(signal.SIGKILL)
-    wait_until(lambda: site.access_token(record_id) != old, "there is another token", 4)
+    wait_until(lambda: site.access_token(record_id) != old, "there is another token", 12)
     wait_until(lambda: old not in do_all(others, "sees", record_id), "it is taken up")
     new = site.access_token(record_id)
-    deleted = log_out(others[0], record_id)
+    deleted = log_out(others[0], record_id, others)
     views: list[View] = do_all(others, "observed")
-    check_history(site, views, record_id, [old, new], deleted)
+    check_history(site, views, record_id, [old, new], deleted, within=0)
     assert {tuple(view.outcomes(record_id)) for view in views} == {(old, new, "TokenDeleted")}
-    assert max(view.slowest for view in views) < 0.5
+    assert sum(stats["waits"] for stats in do_all(others, "ask", "stats")) == 0
     assert site.zoho.counters.refreshes == 2
 
 
@@ -102,7 +105,7 @@ def test_killed_winner_of_a_grant_code(site: Site, start_workers: Start) -> None
     """SIGKILL of the worker that was to exchange a code, before Zoho has seen it: another exchanges it, all are up."""
     fields = {"grant_token": site.zoho.issue_grant_code(), **site.client_fields}
     winner, *others = workers = start_workers(1 + OTHERS)
-    site.open(workers, refresh="managed", lease_ttl=1.0)
+    site.open(workers, refresh="managed", lease_ttl=2.0)
     site.zoho.faults.set(hang=True)
     winner.start("boot", site.zoho.url, **fields)
     wait_until(lambda: asked(site), "the winner is at Zoho")
@@ -121,7 +124,7 @@ def test_stopped_winner(site: Site, start_workers: Start) -> None:
     """SIGSTOP of the winner past its lease, SIGCONT: its late save is merged, and no request is ever rejected."""
     record_id = site.log_in()
     winner, *others = workers = start_workers(1 + OTHERS)
-    boot(site, workers, record_id, lease_ttl=1.0)
+    boot(site, workers, record_id, lease_ttl=2.0)
     site.expire(record_id)
     site.zoho.faults.set(hang=True)
     winner.start("get_token")
@@ -146,7 +149,7 @@ def test_stopped_winner_has_the_only_refresh_token(site: Site, start_workers: St
     """Where refresh tokens rotate, the others are refused while the winner stands still; what it brings ends that."""
     record_id = site.log_in()
     winner, *others = workers = start_workers(1 + OTHERS)
-    boot(site, workers, record_id, lease_ttl=1.0)
+    boot(site, workers, record_id, lease_ttl=2.0)
     site.expire(record_id)
     site.zoho.faults.set(rotate_refresh_tokens=True, hang=True)
     winner.start("get_token")
@@ -170,7 +173,7 @@ def test_stopped_winner_brings_a_second_refresh_token(site: Site, start_workers:
     """Where the old one goes on working two have a new one: that of the newer lease is current, then the other."""
     record_id = site.log_in()
     winner, *others = workers = start_workers(1 + OTHERS)
-    boot(site, workers, record_id, lease_ttl=1.0)
+    boot(site, workers, record_id, lease_ttl=2.0)
     site.expire(record_id)
     site.zoho.faults.set(rotate_refresh_tokens=True, rotation_overlaps=True, hang=True)
     winner.start("get_token")
@@ -215,8 +218,8 @@ def test_forks_while_a_refresh_is_under_way(site: Site, start_workers: Start) ->
     """Children of a process that is at Zoho leave its refresh to it, and do another one with a renewed lease."""
     record_id, other_id = site.log_in(life=3600), site.log_in("grace@example.com")
     (parent,) = start_workers(1)
-    boot(site, [parent], record_id, lease_ttl=0.9)
-    site.zoho.faults.set(latency=1.5)
+    boot(site, [parent], record_id, lease_ttl=2.0)
+    site.zoho.faults.set(latency=3.0)
     old = site.due(record_id)
     assert parent.do("get_token") == old
     wait_until(lambda: asked(site), "it is at Zoho")

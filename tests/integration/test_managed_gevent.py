@@ -18,18 +18,20 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gevent") is None, reason="gevent is not installed; it is an option of gunicorn"
 )
 GREENLETS = 20
+LATENCY = 2.0
+"""How long Zoho takes to refresh, seconds."""
 
 
 def test_greenlets_go_on_while_one_refreshes(site: Site, tmp_path: Path) -> None:
     """A worker with 20 greenlets boots on an expired token, and later refreshes ahead at a slow Zoho: none waits."""
     record_id = site.log_in()
-    where = [site.server.url, site.namespace, site.zoho.url, record_id, str(GREENLETS), "3"]
-    options = json.dumps({"refresh": "managed", "lease_ttl": 0.6})
+    where = [site.server.url, site.namespace, site.zoho.url, record_id, str(GREENLETS), "5"]
+    options = json.dumps({"refresh": "managed", "lease_ttl": 1.5})
     command = [sys.executable, "-m", "integration.greenlets", *where, options]
     process = subprocess.Popen(command, env=python_environment(tmp_path), stdout=subprocess.PIPE, text=True)
     try:
         wait_until(lambda: site.zoho.counters.crm_calls > GREENLETS, "it is at work", 40)
-        site.zoho.faults.set(latency=1.0)  # longer than the lease, which has to be renewed
+        site.zoho.faults.set(latency=LATENCY)  # longer than the lease, which has to be renewed
         old = site.due(record_id)
         wait_until(lambda: site.access_token(record_id) != old, "there is another token")
         printed, _ = process.communicate(timeout=PATIENCE)
@@ -40,6 +42,6 @@ def test_greenlets_go_on_while_one_refreshes(site: Site, tmp_path: Path) -> None
     seen = json.loads(printed)
     loops = [Loop(*value_of(Reply(*reply))) for reply in seen["replies"]]
     assert [failure for loop in loops for failure in loop.failures] == []
-    assert max(loop.slowest for loop in loops) < 0.8
+    assert max(loop.slowest for loop in loops) < LATENCY - 0.2
     assert (seen["stats"]["refreshes"], seen["stats"]["leases"]) == (2, 2)
     assert (site.zoho.counters.refreshes, site.zoho.counters.crm_rejected, site.zoho.max_in_flight()) == (2, 0, 1)

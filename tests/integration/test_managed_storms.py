@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -16,6 +17,8 @@ from zoho_token_store.testing import FakeZoho
 
 Start = Callable[[int], list[Worker]]
 ORG = "60000000001"
+LATENCY = 1.0
+"""How long Zoho takes where nobody is to wait for it, seconds."""
 
 
 def through_expiries(site: Site, record_id: str, count: int) -> list[str]:
@@ -36,20 +39,24 @@ def test_expiries_that_nobody_waits_for(site: Site, start_workers: Start) -> Non
     workers = start_workers(32)
     site.open(workers, refresh="managed")
     do_all(workers, "boot", site.zoho.url, id=record_id)
-    site.zoho.faults.set(latency=1.0)
-    tokens = []
+    site.zoho.faults.set(latency=LATENCY)
+    tokens = [site.access_token(record_id)]
     do_all(workers, "watch", record_id)
+    moments = [time.monotonic()]
     for expiry in range(1, 5):
-        tokens.append(site.due(record_id))
-        wait_until(lambda old=tokens[-1]: site.access_token(record_id) != old, "there is another token")
+        assert site.due(record_id) == tokens[-1]
+        wait_until(lambda: site.access_token(record_id) != tokens[-1], "there is another token")
         assert site.zoho.counters.refreshes == expiry
-    tokens.append(site.access_token(record_id))
-    wait_until(lambda: set(do_all(workers, "sees", record_id)) == {tokens[-1]}, "it is taken up")
-    deleted = log_out(workers[0], record_id)
+        tokens.append(site.access_token(record_id))
+        wait_until(lambda: set(do_all(workers, "sees", record_id)) == {tokens[-1]}, "it is taken up")
+        moments.append(time.monotonic())
+    deleted = log_out(workers[0], record_id, workers)
     views: list[View] = do_all(workers, "observed")
-    check_history(site, views, record_id, tokens, deleted)
+    check_history(site, views, record_id, tokens, deleted, within=0)
     assert {len(view.outcomes(record_id)) for view in views} == {len(tokens) + 1}, "every new token was taken up"
-    assert max(view.slowest for view in views) < 1.0
+    slow = [began for view in views for began, seconds in view.slow if seconds >= LATENCY]
+    held_up = [any(begin <= began < end for began in slow) for begin, end in pairwise(moments)]
+    assert sum(held_up) <= 1, "a machine that stands still does so once; who refreshes would be held up each time"
     assert sum(stats["waits"] for stats in do_all(workers, "ask", "stats")) == 0
     assert site.zoho.counters.refreshes == 4
 
@@ -82,7 +89,7 @@ def test_threads_at_one_expiry(site: Site, start_workers: Start) -> None:
     replies = [reply for replies in do_all(workers, "in_threads", 25, "get_token") for reply in replies]
     assert len(replies) == 200
     assert {value_of(reply) for reply in replies} == {site.access_token(record_id)}
-    assert max(reply.seconds for reply in replies) < 3
+    assert max(reply.seconds for reply in replies) < 15
     assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (1, 1)
     workers[0].do("delete_now", record_id)
     replies = [reply for replies in do_all(workers, "in_threads", 25, "get_token") for reply in replies]
@@ -102,8 +109,8 @@ def test_a_token_that_crm_rejects(site: Site, start_workers: Start) -> None:
     replies = [reply for replies in do_all(workers, "in_threads", 4, "call_safely") for reply in replies]
     assert {value_of(reply) for reply in replies} == {ORG}
     new = site.access_token(record_id)
-    deleted = log_out(workers[0], record_id)
-    check_history(site, do_all(workers, "observed"), record_id, [old, new], deleted)
+    deleted = log_out(workers[0], record_id, workers)
+    check_history(site, do_all(workers, "observed"), record_id, [old, new], deleted, within=0)
     assert (site.zoho.counters.refreshes, site.zoho.max_in_flight()) == (1, 1)
     assert site.zoho.counters.crm_rejected <= len(replies), "each was rejected once at most"
 
@@ -119,8 +126,8 @@ def test_a_fleet_that_is_half_way_to_it(site: Site, start_workers: Start) -> Non
     do_all(workers, "watch", record_id)
     tokens = through_expiries(site, record_id, 4)
     wait_until(lambda: set(do_all(workers, "sees", record_id)) == {tokens[-1]}, "it is taken up")
-    deleted = log_out(workers[0], record_id)
-    check_history(site, do_all(workers, "observed"), record_id, tokens, deleted)
+    deleted = log_out(workers[0], record_id, workers)
+    check_history(site, do_all(workers, "observed"), record_id, tokens, deleted, within=0)
 
 
 def test_two_data_centres(site: Site, start_workers: Start) -> None:
@@ -156,8 +163,8 @@ def test_refresh_tokens_that_rotate(site: Site, start_workers: Start) -> None:
     assert site.zoho.counters.rejected == 0
     with site.store() as store:
         site.zoho.issue_access_token(store.get(record_id).get_refresh_token())  # refuses any but the newest
-    deleted = log_out(workers[0], record_id)
-    check_history(site, do_all(workers, "observed"), record_id, tokens, deleted)
+    deleted = log_out(workers[0], record_id, workers)
+    check_history(site, do_all(workers, "observed"), record_id, tokens, deleted, within=0)
 
 
 def test_clocks_that_differ(site: Site, start_workers: Start) -> None:

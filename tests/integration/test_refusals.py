@@ -17,6 +17,8 @@ from zoho_token_store import RedisTokenStore
 
 Start = Callable[[int], list[Worker]]
 StartServer = Callable[..., Server]
+IN_TIME = 5.0
+"""The budget of a call, and what a busy machine may add, seconds."""
 
 
 def test_scripts_flushed(home: Server | Home, namespace: str) -> None:
@@ -33,13 +35,13 @@ def test_scripts_flushed(home: Server | Home, namespace: str) -> None:
 def test_read_only_replica(start_server: StartServer, namespace: str, call: str) -> None:
     """A server that became a replica answers StoreUnavailable where it cannot serve, and serves after promotion."""
     server = start_server()
-    with RedisTokenStore.from_url(server.url, namespace, operation_timeout=0.5) as store, server.client() as client:
+    with RedisTokenStore.from_url(server.url, namespace, operation_timeout=1.0) as store, server.client() as client:
         token = one_token(store)
         client.replicaof("127.0.0.1", "1")
         reply = attempt(lambda: CALLS[call](store, token))
         if reply.failure:
             assert reply.failure.kind == "StoreUnavailable"
-            assert reply.seconds < 1.5
+            assert reply.seconds < IN_TIME
         else:
             # Only what changes nothing may succeed.
             assert call in ("find_token", "find_token_by_id", "get_tokens", "get", "ping")
@@ -49,7 +51,7 @@ def test_read_only_replica(start_server: StartServer, namespace: str, call: str)
 
 def test_loading(start_server: StartServer, namespace: str) -> None:
     """A server that is still loading is StoreUnavailable with a short budget, and waited for with a long one."""
-    server = start_server(arguments=["--appendonly", "yes", "--key-load-delay", "100"])  # microseconds for each key
+    server = start_server(arguments=["--appendonly", "yes", "--key-load-delay", "200"])  # microseconds for each key
     with RedisTokenStore.from_url(server.url, namespace) as store, server.client() as client:
         token = one_token(store)
         client.eval("for i = 1, 20000 do redis.call('SET', 'filler:' .. i, i) end", 0)
@@ -67,7 +69,7 @@ def test_loading(start_server: StartServer, namespace: str) -> None:
         starting.join()
     assert reply.failure
     assert reply.failure.kind == "StoreUnavailable"
-    assert reply.seconds < 1.5
+    assert reply.seconds < IN_TIME
 
 
 def is_loading(server: Server) -> bool:
@@ -85,13 +87,13 @@ def is_loading(server: Server) -> bool:
 def test_too_many_clients(start_server: StartServer, namespace: str) -> None:
     """A server out of connections is StoreUnavailable in good time, and is used again when one is free."""
     server = start_server(arguments=["--maxclients", "4"])
-    store = RedisTokenStore.from_url(server.url, namespace, operation_timeout=0.5)
+    store = RedisTokenStore.from_url(server.url, namespace, operation_timeout=1.0)
     others = [server.client() for _ in range(4)]
     for other in others:
         other.ping()
     reply = attempt(lambda: store.get("id"))
     assert reply.failure
-    assert (reply.failure.kind, reply.seconds < 1.5) == ("StoreUnavailable", True)
+    assert (reply.failure.kind, reply.seconds < IN_TIME) == ("StoreUnavailable", True)
     for other in others:
         other.close()
     assert store.get("id") is None
@@ -103,10 +105,10 @@ def test_password(start_server: StartServer, namespace: str, sent: str | None) -
     """A missing or wrong password is refused at once, and no message repeats it, nor the right one."""
     server = start_server(password="the right secret")
     url = f"unix://:{sent.replace(' ', '%20')}@{server.socket_path}" if sent else f"unix://{server.socket_path}"
-    with RedisTokenStore.from_url(url, namespace) as store:
+    with RedisTokenStore.from_url(url, namespace, operation_timeout=60.0) as store:
         reply = attempt(lambda: store.get("id"))
     assert reply.failure
     assert reply.failure.kind == "StoreUnavailable"
-    assert reply.seconds < 1.5, "nothing is tried again for the two seconds of the budget"
+    assert reply.seconds < 30, "nothing is tried again for the minute of the budget"
     assert "secret" not in reply.failure.text
     assert "secret" not in reply.failure.trace.replace("client_secret", "")

@@ -86,7 +86,7 @@ def test_the_error_says_what_was_counted(start_server: Callable[..., Server], na
         wait_until(lambda: client.execute_command("WAIT", 1, 100), "the replica is connected")
     wanted = 1 if own_file else 2
     with (
-        RedisTokenStore.from_url(master.url, namespace, min_replicas=wanted, operation_timeout=0.3) as store,
+        RedisTokenStore.from_url(master.url, namespace, min_replicas=wanted, operation_timeout=1.0) as store,
         pytest.raises(NotDurable) as caught,
     ):
         store.save_token(make_token(user="ada", refresh_token="refresh", **CLIENT))
@@ -96,7 +96,7 @@ def test_the_error_says_what_was_counted(start_server: Callable[..., Server], na
 
 def test_a_repeated_save_is_waited_for_too(pair: Pair, namespace: str) -> None:
     """Whatever was stored by an earlier attempt is not acknowledged before the replica has it."""
-    with pair.store(namespace, operation_timeout=0.8) as store:
+    with pair.store(namespace, operation_timeout=1.0) as store:
         with pair.replica.paused():
             with pytest.raises(NotDurable):
                 store.save_token(make_token(user="ada", refresh_token="refresh", **CLIENT))
@@ -109,7 +109,7 @@ def test_a_repeated_save_is_waited_for_too(pair: Pair, namespace: str) -> None:
 
 def test_the_same_object_is_saved_again(pair: Pair, namespace: str) -> None:
     """After a save that too few replicas have, a second one of the same token is not acknowledged earlier."""
-    with pair.store(namespace, operation_timeout=0.3) as store:
+    with pair.store(namespace, operation_timeout=1.0) as store:
         token = make_token(user="ada", refresh_token="refresh", **CLIENT)
         with pair.replica.paused():
             for _ in range(2):
@@ -128,7 +128,7 @@ def test_the_connection_breaks_while_it_waits(
     pair = Pair(start_server, list(find_binaries().values())[-1], ON_DISK if command == "WAITAOF" else ())
     with (
         FaultyProxy(pair.master.socket_path) as proxy,
-        RedisTokenStore.from_url(proxy.url, namespace, min_replicas=1) as store,
+        RedisTokenStore.from_url(proxy.url, namespace, min_replicas=1, operation_timeout=BUDGET) as store,
     ):
         store.save_token(make_token(user="grace", refresh_token="first", **CLIENT))
         proxy.drop_next_reply(command)
@@ -140,7 +140,7 @@ def test_the_connection_breaks_while_it_waits(
 def test_without_a_replica_look_ups_go_on(real_server: Server, namespace: str) -> None:
     """The replicas are away for good: saves say so, and nothing that was saved is held back from anybody."""
     with (
-        RedisTokenStore.from_url(real_server.url, namespace, min_replicas=1, operation_timeout=0.2) as store,
+        RedisTokenStore.from_url(real_server.url, namespace, min_replicas=1, operation_timeout=1.0) as store,
         RedisTokenStore.from_url(real_server.url, namespace) as other,
     ):
         token = make_token(user="ada", refresh_token="refresh", access_token="access", **CLIENT)
@@ -185,7 +185,7 @@ def test_the_master_is_another_when_replicas_are_counted(
         return confirm(link, mark, replicas)
 
     dialer: Any = Successor(first, second)
-    with RedisTokenStore(Single(dialer), namespace, min_replicas=1) as store:
+    with RedisTokenStore(Single(dialer), namespace, min_replicas=1, operation_timeout=BUDGET) as store:
         monkeypatch.setattr(PinnedLink, "confirm", confirm_late)
         token = make_token(user="ada", refresh_token="refresh", **CLIENT)
         store.save_token(token)

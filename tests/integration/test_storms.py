@@ -22,9 +22,9 @@ def test_expiries_cost_one_refresh_each(site: Site, start_workers: Start) -> Non
     site.zoho.accounts.limits = replace(site.zoho.accounts.limits, access_token_ttl=8)  # due after 2 s of 8
     workers = start_workers(PROCESSES)
     site.open(workers)
-    do_all(workers, "boot", site.zoho.url, id=record_id)
     started = time.monotonic()
-    loops: list[Loop] = do_all(workers, "call_until", started + 7, pause=0.1)
+    do_all(workers, "boot", site.zoho.url, id=record_id)
+    loops: list[Loop] = do_all(workers, "call_until", time.monotonic() + 7, pause=0.1)
     took = time.monotonic() - started
     assert [failure for loop in loops for failure in loop.failures] == []
     counters = site.zoho.counters
@@ -52,17 +52,17 @@ def test_each_of_several_expiries_at_once(site: Site, start_workers: Start) -> N
 
 def test_nobody_waits_while_the_token_can_be_used(site: Site, start_workers: Start) -> None:
     """Inside the margin, with more than 6 s left, one worker refreshes at a slow Zoho and no other waits for it."""
-    record_id = site.log_in(life=40)
-    site.age(record_id, 25)  # 15 s left: the margin is half of its life
+    record_id = site.log_in(life=200)
+    site.age(record_id, 110)  # 90 s left: the margin is half of its life
     winner, *others = start_workers(8)
-    site.open([winner, *others])
+    site.open([winner, *others], freshness_margin=100, lease_ttl=60.0, wait_timeout=120.0)
     site.zoho.faults.set(hang=True)
     winner.start("boot", site.zoho.url, id=record_id)
     wait_until(lambda: site.zoho.max_in_flight() == 1, "the winner is at Zoho")
     replies = attempt_all(others, "boot", site.zoho.url, id=record_id)
     assert [reply.failure for reply in replies] == [None] * len(others)
-    assert max(reply.seconds for reply in replies) < 1
     assert winner.busy()
+    assert sum(stats["waits"] for stats in do_all(others, "ask", "stats")) == 0
     with site.store() as store:
         assert {reply.value["access_token"] for reply in replies} == {store.get(record_id).get_access_token()}
     site.zoho.faults.clear()
@@ -114,7 +114,7 @@ def test_boot_while_zoho_fails_at_first(site: Site, start_workers: Start) -> Non
     code = site.zoho.issue_grant_code()
     site.zoho.faults.fail_next(1)
     workers = start_workers(8)
-    site.open(workers, lease_ttl=1.0, wait_timeout=10.0)
+    site.open(workers, lease_ttl=3.0)
     replies = attempt_all(workers, "boot", site.zoho.url, grant_token=code, **site.client_fields)
     assert sum(1 for reply in replies if reply.failure) == 1
     assert site.zoho.counters.exchanges == 1
@@ -133,4 +133,4 @@ def test_waiters_are_woken_by_the_save(site: Site, start_workers: Start) -> None
     winner.do("save", access_token="fresh")
     found = [value_of(other.finish()) for other in others]
     assert {token["access_token"] for token in found} == {"fresh"}
-    assert time.monotonic() - began < 5, "who is not woken sleeps for a minute"
+    assert time.monotonic() - began < 30, "who is not woken sleeps for a minute"

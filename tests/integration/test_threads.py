@@ -46,7 +46,7 @@ def test_one_blocked_connection_for_each_process_and_record(site: Site, start_wo
     """In two processes 16 threads wait for each of two records: four connections block, and all get the tokens."""
     records = [site.log_in("ada"), site.log_in("grace")]
     winner, *others = start_workers(3)
-    site.open([winner, *others])
+    site.open([winner, *others], lease_ttl=60.0, wait_timeout=120.0)
     for record_id in records:
         winner.do("find_by_id", record_id, name=record_id)
         do_all(others, "start_threads", 16, "find_by_id", record_id)
@@ -79,7 +79,7 @@ def test_a_lease_is_this_threads_alone(site: Site, start_workers: Start) -> None
     """While one thread holds the lease, another of the same process waits like any other process."""
     record_id = site.log_in()
     (worker, other) = start_workers(2)
-    site.open([worker, other])
+    site.open([worker, other], lease_ttl=60.0, wait_timeout=120.0)
     worker.do("find_by_id", record_id)
     worker.do("start_threads", 1, "find_by_id", record_id)
     other.start("find_by_id", record_id)

@@ -173,7 +173,7 @@ class Life:
 
     def _outage(self) -> None:
         """Lose Redis in the middle of a save, which is kept and stored later."""
-        with self._store(operation_timeout=0.3) as store:
+        with self._store(operation_timeout=1.5) as store:
             token = make_token(f"away-{IDENTITY}", refresh=f"{SECRET}-before", access=f"{SECRET}-access", **CLIENT)
             store.save_token(token)
             self._server.kill()

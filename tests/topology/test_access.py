@@ -35,7 +35,7 @@ def test_on_a_cluster(cluster: ClusterServers, namespace: str) -> None:
             client.execute_command("ACL SETUSER", "worker", *rules(namespace))
     try:
         url = cluster.url().replace("://", "://worker:password@")
-        with RedisTokenStore.from_url(url, namespace, min_replicas=1, near_cache=True) as store:
+        with RedisTokenStore.from_url(url, namespace, min_replicas=1, near_cache=True, operation_timeout=10.0) as store:
             token = work(store)
             (target,) = [node for node in cluster.masters() if node is not cluster.home(namespace)][:1]
             cluster.migrate(key_slot(namespace.encode()), target)
@@ -61,7 +61,7 @@ def test_behind_sentinels(sentinels: SentinelServers, namespace: str) -> None:
         url = (
             sentinels.url().replace("://", "://worker:password@") + "&sentinel_username=looker&sentinel_password=theirs"
         )
-        with RedisTokenStore.from_url(url, namespace, min_replicas=1, near_cache=True) as store:
+        with RedisTokenStore.from_url(url, namespace, min_replicas=1, near_cache=True, operation_timeout=10.0) as store:
             work(store)
     finally:
         for server in (*sentinels.nodes, *sentinels.watchers):

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.topology
 Servers = SentinelServers | ClusterServers
 OpenStores = Callable[..., list[RedisTokenStore]]
 LOGINS = 20
+BUDGET = 4.0
+"""More than replicas take that lag behind, seconds."""
 
 
 def log_in(store: RedisTokenStore, number: int) -> bool:
@@ -73,7 +75,8 @@ def test_with_it_nothing_is_lost(
 ) -> None:
     """No save is acknowledged that no replica has; and those are stored in the end all the same."""
     stores = open_stores(4, servers.url(), namespace, min_replicas=1, operation_timeout=0.5)
-    before = [log_in(stores[0], number) for number in range(100, 100 + LOGINS)]
+    (patient,) = open_stores(1, servers.url(), namespace, min_replicas=1, operation_timeout=10.0)
+    before = [log_in(patient, number) for number in range(100, 100 + LOGINS)]
     assert all(before)
 
     def work() -> list[bool]:
@@ -92,7 +95,7 @@ def test_with_it_nothing_is_lost(
 
 def test_a_save_that_lacks_replicas(servers: Servers, open_stores: OpenStores, namespace: str) -> None:
     """It is an error in good time, which says how many; token and id are there, and look-ups go on."""
-    (store,) = open_stores(1, servers.url(), namespace, min_replicas=1, operation_timeout=1.0)
+    (store,) = open_stores(1, servers.url(), namespace, min_replicas=1, operation_timeout=BUDGET)
     assert log_in(store, 0)
     replicas = servers.replicas(namespace)
     token = make_token("ada", refresh="rt", access="at")
@@ -102,14 +105,14 @@ def test_a_save_that_lacks_replicas(servers: Servers, open_stores: OpenStores, n
         began = time.monotonic()
         with pytest.raises(NotDurable) as caught:
             store.save_token(token)
-        assert 0.9 < time.monotonic() - began < 1.5
+        assert 0.9 * BUDGET < time.monotonic() - began < BUDGET + 5
         assert (caught.value.replicas, caught.value.wanted) == (0, 1)
         assert token.get_refresh_token() == "rt"
         began = time.monotonic()
         found = store.find_token_by_id(token.get_id())
         assert found.get_access_token() == "at"
         store.save_token(refreshed(found, "at2"))  # an access token can be had again: no replica is waited for
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < BUDGET / 2
         assert store._kept._short
     finally:
         for replica in replicas:

@@ -26,6 +26,8 @@ OpenStores = Callable[..., list[RedisTokenStore]]
 WORKERS = 8
 BUDGET = 1.0
 NEVER = (0.0, 0.0)
+SLOW = 3.0
+"""What a busy machine may add to the time of a call, seconds."""
 AFTERWARDS = 1.0
 """Seconds for which work goes on when the new master is there."""
 
@@ -72,10 +74,10 @@ def check(servers: Servers, namespace: str, seen: Traffic, watcher: Any, trouble
     assert not seen.wrong
     assert not [what for at, what in seen.missing if not trouble[0] <= at <= trouble[1]]
     assert not [at for at in seen.outages if not trouble[0] <= at <= trouble[1]]
-    assert seen.slowest < 2 * BUDGET + 0.5, "the budget of a call, and of the save that it finds kept"
+    assert seen.slowest < 2 * BUDGET + SLOW, "the budget of a call, and of the save that it finds kept"
     view, record_id = watcher()
     assert view.outcomes(record_id) == ["at"], "the near cache goes on serving"
-    wait_until(lambda: not faults(servers.inside(namespace, decode_responses=True), namespace), "nothing is wrong", 5)
+    wait_until(lambda: not faults(servers.inside(namespace, decode_responses=True), namespace), "nothing is wrong")
 
 
 def test_a_master_is_killed(servers: Servers, stores: list[RedisTokenStore], namespace: str, watcher: Any) -> None:
@@ -90,7 +92,7 @@ def test_a_master_is_killed(servers: Servers, stores: list[RedisTokenStore], nam
         time.sleep(BUDGET + AFTERWARDS)
     assert seen.recovered_after(back)
     assert seen.outages, "the outage is longer than the budget"
-    check(servers, namespace, seen, watcher, (began, back + 2 * BUDGET))
+    check(servers, namespace, seen, watcher, (began, back + 2 * BUDGET + SLOW))
 
 
 def test_an_operator_fails_over(servers: Servers, stores: list[RedisTokenStore], namespace: str, watcher: Any) -> None:
@@ -104,7 +106,7 @@ def test_an_operator_fails_over(servers: Servers, stores: list[RedisTokenStore],
         back = time.monotonic()
         time.sleep(BUDGET + AFTERWARDS)
     assert seen.recovered_after(back)
-    check(servers, namespace, seen, watcher, (began, back + 2 * BUDGET))
+    check(servers, namespace, seen, watcher, (began, back + 2 * BUDGET + SLOW))
 
 
 def test_a_replica_is_cut_off(servers: Servers, stores: list[RedisTokenStore], namespace: str, watcher: Any) -> None:

@@ -24,7 +24,7 @@ def check(*views: View, at_once: int = 1, deleted: float | None = DELETED) -> No
 
 
 def test_a_good_history() -> None:
-    """A token may be missed, and be seen until 50 ms after the deletion."""
+    """A token may be missed, and be seen until a moment after the deletion."""
     check(view(("one", 1), ("three", DELETED + AT_MOST), ("TokenDeleted", 101)), view(("TokenDeleted", DELETED)))
     check(view(("one", 1), ("two", 2)), deleted=None)
 
