@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -40,8 +41,9 @@ NO_SERVER = (
 )
 
 _SOCKET_PATH_LIMIT = 90  # AF_UNIX allows 104 bytes on some systems, the zero byte included
-_START_LIMIT = 10.0
+_START_LIMIT = 30.0
 _POLL = 0.01
+_PORTS = range(10_500, 22_000)
 
 Protocol = Literal[2, 3]
 C = TypeVar("C")
@@ -52,6 +54,7 @@ WITH_ACL = "-acl"
 _WORKER = {"username": "worker", "password": "a worker's password"}
 
 _clients: list[Any] = []
+_chosen: set[int] = set()
 
 
 class Binary(NamedTuple):
@@ -152,7 +155,7 @@ class Server:
         self.binary = binary or newest_binary()
         self.directory = _short_directory()
         self.socket_path = str(self.directory / "s")
-        self.port = _free_port() if tcp or tls else 0
+        self.port = free_port() if tcp or tls else 0
         self.tls = tls
         self.password = password
         self.place = place
@@ -451,8 +454,30 @@ def _short_directory() -> Path:
     return Path(directory)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+def free_port(*offsets: int) -> int:
+    """Return a port of 127.0.0.1 that is free, and that this process has not chosen before.
+
+    It is none of those that the system gives to clients, on Linux 32,768 and above: one of them might get it between
+    this choice and the server's start, or while the server is restarted.
+
+    Args:
+        offsets: Ports that are this much higher, at most 10,000, are to be free too.
+    """
+    while True:
+        port = random.SystemRandom().choice(_PORTS)  # tests seed the other
+        wanted = {port, *(port + offset for offset in offsets)}
+        if wanted & _chosen or not all(map(_is_free, wanted)):
+            continue
+        _chosen.update(wanted)
         return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: what is left of connections to the last one on this port is in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -7,8 +7,6 @@ good: it starts and resumes every server and waits until the set is whole. Roles
 from __future__ import annotations
 
 import contextlib
-import random
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -21,12 +19,14 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from segment import HERE, LOOPBACK, Place, Segment
-from servers import Backend, Binary, Protocol, Server, register
+from servers import Backend, Binary, Protocol, Server, free_port, register
 
 T = TypeVar("T")
 
 SERVICE = "tokens"
 SLOTS = 16384
+_BUS = 10_000  # how much higher the port is at which a cluster's node speaks to the others
+_CALM = 10.0  # seconds that a set which is left alone may stand still; a busy machine has it do so
 _WHOLE = 40.0  # seconds that a set is given to become whole
 _KEPT = (
     "--appendonly",
@@ -71,7 +71,7 @@ class Watcher(Server):
             f"unixsocket {self.socket_path}",
             f"dir {self.directory}",
             f"sentinel monitor {SERVICE} {master.place.host} {master.port} 2",
-            f"sentinel down-after-milliseconds {SERVICE} 1000",
+            f"sentinel down-after-milliseconds {SERVICE} {SentinelServers.ALERT * 1000:.0f}",
             f"sentinel failover-timeout {SERVICE} 3000",
             f"sentinel parallel-syncs {SERVICE} 2",
         )
@@ -104,7 +104,12 @@ class SentinelServers:
         arguments: More arguments of the three servers.
         places: Where all of them are.
         tls: Certificate, key and authority, if they are to speak TLS and nothing else.
+
+    Attributes:
+        ALERT: How long a server may be silent before another takes its place, seconds.
     """
+
+    ALERT = 1.0
 
     def __init__(
         self,
@@ -163,6 +168,12 @@ class SentinelServers:
     def masters(self) -> list[Server]:
         """Return all that take writes."""
         return [self.home()]
+
+    def have_patience(self, seconds: float) -> None:
+        """Let a server be silent for so long before another takes its place."""
+        for watcher in self.watchers:
+            with watcher.client() as client:
+                client.execute_command("SENTINEL SET", SERVICE, "down-after-milliseconds", int(seconds * 1000))
 
     def fail_over(self, namespace: str = "") -> None:
         """Have the Sentinels make another the master, as an operator does; return when they have begun to."""
@@ -235,7 +246,12 @@ class ClusterServers:
         arguments: More arguments of all.
         places: Where its nodes are.
         tls: Certificate, key and authority, if they are to speak TLS and nothing else.
+
+    Attributes:
+        ALERT: How long a server may be silent before another takes its place, seconds.
     """
+
+    ALERT = 1.5
 
     def __init__(
         self,
@@ -245,11 +261,12 @@ class ClusterServers:
         tls: Sequence[str] = (),
     ) -> None:
         tls = (*tls, "--tls-replication", "yes", "--tls-cluster", "yes") if tls else ()
-        fixed = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0")
-        command = (*_KEPT, *fixed, *tls, *arguments)
+        fixed = ("--cluster-enabled", "yes", "--cluster-replica-validity-factor", "0")
+        alert = ("--cluster-node-timeout", f"{self.ALERT * 1000:.0f}")
+        command = (*_KEPT, *fixed, *alert, *tls, *arguments)
         self.nodes = [Server(binary, command, tcp=True, tls=bool(tls), place=next(places)) for _ in range(6)]
-        for node, port in zip(self.nodes, _free_pairs(), strict=False):
-            node.port = port
+        for node in self.nodes:
+            node.port = free_port(_BUS)
 
     def start(self) -> ClusterServers:
         """Run all of them, make them a cluster and return when it is whole."""
@@ -310,6 +327,12 @@ class ClusterServers:
         with self._awake()[0].client(decode_responses=True) as client:
             ports = [_port_of(line) for line in _lines(client) if "master" in line[2] and len(line) > 8]
         return [node for node in self.nodes if node.port in ports]
+
+    def have_patience(self, seconds: float) -> None:
+        """Let a server be silent for so long before another takes its place."""
+        for node in self.nodes:
+            with node.client() as client:
+                client.config_set("cluster-node-timeout", int(seconds * 1000))
 
     def fail_over(self, namespace: str) -> None:
         """Have a replica take a namespace's node over, as an operator does; return when it has begun to."""
@@ -482,9 +505,11 @@ class TopologyPool:
         """Return a set, whole and empty, that is left alone."""
         if name not in self._started:
             self._started[name] = self._make[name](self._binary, (), self._places).start()
+            self._disturbed.add(name)
         servers = self._started[name]
         if name in self._disturbed:
             servers.repair()
+            servers.have_patience(_CALM)
             self._disturbed.remove(name)
         for node in servers.masters():
             with node.client() as client:
@@ -494,6 +519,7 @@ class TopologyPool:
     def get_to_disturb(self, name: str) -> Any:
         """Return a set, whole and empty; it is repaired before its next use."""
         servers = self.get(name)
+        servers.have_patience(servers.ALERT)
         self._disturbed.add(name)
         return servers
 
@@ -533,16 +559,3 @@ def _wake(servers: list[Server]) -> None:
         if not server.running:
             server.start()
         server.resume()
-
-
-def _free_pairs() -> Iterator[int]:
-    """Yield ports that are free together with the cluster's bus, 10,000 above."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        try:
-            with socket.socket() as one, socket.socket() as other:
-                one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", port + 10_000))
-        except OSError:
-            continue
-        yield port

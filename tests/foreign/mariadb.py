@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from servers import free_port
 
 PORT = "ZOHO_TOKEN_STORE_TEST_MYSQL_PORT"
 """Names a server of 127.0.0.1 whose user root has no password."""
@@ -49,9 +50,7 @@ def running(folder: Path) -> Iterator[int]:
     user = ["--user=root"] if os.geteuid() == 0 else []
     install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
     subprocess.run([*install, "--skip-test-db", *user], check=True, stdout=log, stderr=log)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     place = [f"--datadir={data}", f"--socket={folder}/s", f"--pid-file={folder}/pid", f"--port={port}"]
     cheap = ["--bind-address=127.0.0.1", "--skip-log-bin", "--innodb-buffer-pool-size=16M"]
     server = subprocess.Popen(["mariadbd", "--no-defaults", *place, *cheap, *user], stdout=log, stderr=log)
