@@ -17,6 +17,7 @@ import redis
 
 from proxy import FaultyProxy
 from servers import Backend, Server
+from zoho_token_store import events, feed, link
 from zoho_token_store.breaker import Breaker
 from zoho_token_store.clock import SystemClock
 from zoho_token_store.commit import EVENTS_KEPT
@@ -115,11 +116,16 @@ def happen(client: redis.Redis, event: str, *record_ids: str) -> None:
     pipeline.execute()
 
 
-def kill_reader(client: redis.Redis) -> None:
-    """Have the server end the connection that waits for events."""
-    for other in client.client_list():
-        if other["cmd"].startswith("xread"):
-            client.client_kill_filter(_id=other["id"])
+def blocked(client: redis.Redis) -> list[str]:
+    """Return the ids of the connections that wait for events."""
+    return [each["id"] for each in client.client_list() if each["cmd"].startswith("xread") and "b" in each["flags"]]
+
+
+def block_for_long(setattr: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Have readers wait a minute for an event, so that what a call is to end does not end by itself."""
+    for module in (feed, events):
+        setattr(module, "BLOCK_MS", 60_000)
+    setattr(link, "LINE_TIMEOUT", 90.0)
 
 
 @contextlib.contextmanager
@@ -162,16 +168,16 @@ class TestEvents:
         assert reader.near.find("7") == "token 7"
 
     def test_within_50_ms(self, reader: Reader, raw: Any) -> None:
-        """The reader is woken; it does not poll. The best of some attempts counts on a busy machine."""
+        """The reader is woken; it does not poll. On a busy machine half of the attempts may take longer."""
         took = []
-        for _ in range(5):
+        for _ in range(10):
             reader.hold("7")
             begun = time.monotonic()
             happen(raw, "deleted", "7")
             while reader.near.find("7"):
                 time.sleep(0.0005)
             took.append(time.monotonic() - begun)
-        assert min(took) < 0.05, took
+        assert sorted(took)[4] < 0.05, took
 
     def test_without_a_stream(self, start_reader: Any, backend: Backend, raw: Any, wait_for: WaitFor) -> None:
         """In a new namespace the first event is seen, too."""
@@ -237,7 +243,8 @@ class TestDisconnected:
             happen(raw, "saved", "1")
             reader = start_reader(server.client())
             reader.hold("7", "8")
-            kill_reader(raw)
+            (waiting,) = wait_for(lambda: blocked(raw))
+            raw.client_kill_filter(_id=waiting)
             wait_for(lambda: reader.feed.counts["disconnects"])
             wait_for(lambda: reader.is_connected)
             happen(raw, "saved", "7")
@@ -278,13 +285,13 @@ class TestDisconnected:
             reader.feed.close()
 
     def test_silence(self, own: Server, start_reader: Any, wait_for: WaitFor) -> None:
-        """A frozen server is found out within 2.5 s; when it goes on, so does the reader, and nothing is lost."""
-        reader = start_reader(own.client())
+        """A frozen server is found out, whatever the client's timeout; when it goes on, so does the reader."""
+        reader = start_reader(own.client(socket_timeout=60.0))
         reader.hold("7", "8")
         with own.paused():
             begun = time.monotonic()
             wait_for(lambda: not reader.is_connected)
-            assert time.monotonic() - begun < 2.5
+            assert time.monotonic() - begun < 6
             assert reader.near.find("7") == "token 7"
         wait_for(lambda: reader.is_connected)
         assert reader.near.find("7") == "token 7"
@@ -309,7 +316,7 @@ class TestRestarts:
         own.kill()
         wait_for(lambda: not reader.is_connected)
         assert reader.near.find("7") == "token 7"
-        time.sleep(0.3)
+        wait_for(lambda: reader.feed._parting.refused)
         own.start()
         wait_for(lambda: reader.is_connected)
         assert reader.losses == [(["token 7", "token 8"], True)]
@@ -423,40 +430,51 @@ class TestCallbacks:
 class TestEnd:
     """Starting and closing."""
 
-    def test_close_is_prompt(self, reader: Reader, backend: Backend) -> None:
+    def test_close_is_prompt(
+        self, start_reader: Any, backend: Backend, raw: Any, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Though the reader is blocked, its thread ends at once; nothing is served any more."""
+        # fakeredis has no socket that could be shut down: there the read ends when its time is over.
+        if backend.server is not None:
+            block_for_long(monkeypatch.setattr)
+        reader = start_reader(backend.client())
+        reader.hold("7")
         thread = reader.feed._thread
         assert thread
-        time.sleep(0.05)  # until it is blocked
+        if backend.server is not None:
+            wait_for(lambda: blocked(raw))
         begun = time.monotonic()
         reader.feed.close()
-        assert time.monotonic() - begun < 0.1
-        # fakeredis has no socket that could be shut down: there the read ends when its time is over.
-        thread.join(2.0 if backend.server is None else 0.3)
+        assert time.monotonic() - begun < 5
+        thread.join(10)
         assert not thread.is_alive()
         assert (reader.near.find("7"), reader.near.ticket()) == (None, None)
         reader.feed.start()
         assert not thread.is_alive()
         assert reader.feed._thread is thread
 
-    def test_close_while_redis_is_away(self, own: Server, start_reader: Any, wait_for: WaitFor) -> None:
+    def test_close_while_redis_is_away(
+        self, own: Server, start_reader: Any, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """It does not wait for the next attempt."""
+        monkeypatch.setattr(feed, "_FIRST_PAUSE", 60.0)
+        monkeypatch.setattr(feed, "_LONGEST_PAUSE", 60.0)
         reader = start_reader(own.client())
         own.kill()
         wait_for(lambda: not reader.is_connected)
-        time.sleep(1.0)  # pauses are long by now
+        wait_for(lambda: reader.feed._pause == 60)
         reader.feed.close()
-        reader.feed._thread.join(0.3)
+        reader.feed._thread.join(10)
         assert not reader.feed._thread.is_alive()
 
     def test_one_thread(self, reader: Reader) -> None:
         """Starting again starts nothing."""
-        before = threading.active_count()
+        before = {*threading.enumerate()}
         thread = reader.feed._thread
         for _ in range(100):
             reader.feed.start()
         assert reader.feed._thread is thread
-        assert threading.active_count() == before
+        assert {*threading.enumerate()} <= before
 
     def test_started_while_redis_is_away(self, own: Server, wait_for: WaitFor) -> None:
         """The reader connects when it can."""
@@ -493,7 +511,7 @@ def _in_child(reader: Reader, server: Backend) -> int:
     try:
         reader.near.reset_after_fork()
         reader.feed.reset_after_fork()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         reader.feed.start()
         while not reader.is_connected and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -513,7 +531,8 @@ monkey.patch_all()
 import sys, time
 import gevent
 from servers import client_for
-from contract.test_feed import Reader, happen
+from contract.test_feed import Reader, block_for_long, happen
+block_for_long()
 ticks = []
 def tick():
     while True:
@@ -522,7 +541,7 @@ def tick():
 gevent.spawn(tick)
 raw, reader = client_for(sys.argv[1]), Reader(client_for(sys.argv[1]))
 def wait(condition):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         gevent.sleep(0.005)
@@ -532,12 +551,13 @@ reader.hold("7", "8")
 happen(raw, "saved", "7")
 wait(lambda: reader.near.find("7") is None)
 assert reader.near.find("8")
-gevent.sleep(0.3)
-assert len(ticks) > 10, ticks
-begun = time.monotonic()
+ticks.clear()
+wait(lambda: len(ticks) > 20)
+gaps = sorted(later - earlier for earlier, later in zip(ticks, ticks[1:]))
+assert gaps[10] < 0.3, gaps
 reader.feed.close()
-reader.feed._thread.join(2)
-assert time.monotonic() - begun < 0.3, time.monotonic() - begun
+reader.feed._thread.join(10)
+assert not reader.feed._thread.is_alive()
 """
 
 

@@ -101,6 +101,29 @@ def access_of(store: RedisTokenStore, id: str) -> str | None:
     return found
 
 
+def use_up(store: RedisTokenStore, id: str, left: list[float]) -> None:
+    """Look a token up as long as its access token is handed out.
+
+    Args:
+        store: Where.
+        id: That of the record.
+        left: Takes down how long the access token lived when each of the look-ups began, seconds.
+    """
+    while True:
+        began = time.time()
+        found = store.find_token_by_id(id)
+        if found.get_access_token() is None:
+            return
+        left.append(int(found.get_expires_in()) / 1000 - began)
+        time.sleep(0.002)
+
+
+def kill(own: Server, store: RedisTokenStore) -> None:
+    """Kill a server. From then on a store has little time for a request; until then it has the usual time."""
+    store._link._budget = 0.1
+    own.kill()
+
+
 class TestHits:
     """What was looked up once needs no Redis."""
 
@@ -384,16 +407,14 @@ class TestExpiry:
 
     @FEW
     def test_never_too_late(self, store: RedisTokenStore, other: RedisTokenStore, wait_for: WaitFor) -> None:
-        """A token of 7 s is served for its first second, then a worker is elected."""
-        token = make_token("ada", refresh="rt", access="at", left=USABLE + 1)
+        """A token of 8 s is served for its first two seconds, then a worker is elected."""
+        token = make_token("ada", refresh="rt", access="at", left=USABLE + 2)
         other.save_token(token)
         warm_id(store, token.get_id())
-        seen: list[float] = []
-        while (found := store.find_token_by_id(token.get_id())).get_access_token():
-            seen.append(seconds_left(found))
-            time.sleep(0.002)
-        assert min(seen) > USABLE - 0.1
-        assert hits(store) > len(seen) / 2
+        left: list[float] = []
+        use_up(store, token.get_id(), left)
+        assert min(left) > USABLE - 0.1
+        assert hits(store) > len(left) / 2
         assert store.stats()["leases"] == 1
 
     @FEW
@@ -404,11 +425,19 @@ class TestExpiry:
         underneath.leave(token.get_id(), 20)
         assert other.find_token_by_id(token.get_id()).get_access_token() is None  # the lease is the other's
         warm_id(store, token.get_id())
-        finds, end = store.stats()["finds"], time.monotonic() + 1.3
-        while time.monotonic() < end:
-            assert access_of(store, token.get_id()) == "at"
-            time.sleep(0.01)
-        assert 1 <= store.stats()["finds"] - finds <= 2
+
+        def next_question() -> tuple[float, float]:
+            finds = store.stats()["finds"]
+            while True:
+                began = time.monotonic()
+                assert access_of(store, token.get_id()) == "at"
+                if store.stats()["finds"] > finds:
+                    return began, time.monotonic()
+                time.sleep(0.01)
+
+        first, second = next_question(), next_question()
+        assert second[1] - first[0] > 0.95
+        assert second[0] - first[1] < 5
 
     def test_due_when_its_time_comes(
         self, store: RedisTokenStore, other: RedisTokenStore, underneath: Underneath
@@ -416,10 +445,12 @@ class TestExpiry:
         """A token that comes into the margin while it is cached is not served any more: this worker is elected."""
         token = make_token("ada", refresh="rt", access="at", left=100)
         other.save_token(token)
-        underneath.leave(token.get_id(), 30.3)  # the margin is 30 s
+        underneath.leave(token.get_id(), 31.5)  # the margin is 30 s
         warm_id(store, token.get_id())
-        time.sleep(0.35)
-        assert access_of(store, token.get_id()) is None
+        left: list[float] = []
+        use_up(store, token.get_id(), left)
+        assert min(left) > 30 - 0.1
+        assert store.stats()["leases"] == 1
 
     def test_unknown(self, store: RedisTokenStore, other: RedisTokenStore, wait_for: WaitFor) -> None:
         """A token of which nobody said when it ends is served without an expiry."""
@@ -432,11 +463,11 @@ class TestExpiry:
     @FEW
     def test_unknown_ends(self, make_store: MakeStore, other: RedisTokenStore) -> None:
         """It is not served for longer than Redis keeps it."""
-        store = make_store(near_cache=True, default_access_ttl=1)
+        store = make_store(near_cache=True, default_access_ttl=2)
         token = make_token("ada", refresh="rt", access="at", left=None)
         store.save_token(token)
         warm_id(store, token.get_id())
-        time.sleep(1.05)
+        time.sleep(2.05)
         assert other.get(token.get_id()).get_access_token() is None
         assert access_of(store, token.get_id()) is None
 
@@ -511,29 +542,28 @@ class TestOutage:
 
     def test_served_until_it_ends(self, own: Server, namespace: str) -> None:
         """What is known is handed out down to the last second in which the SDK takes it; then Redis is missed."""
-        with RedisTokenStore.from_url(own.url, namespace, near_cache=True, operation_timeout=0.2) as store:
-            token = make_token("ada", refresh="rt", access="at", left=USABLE + 1.5)
+        with RedisTokenStore.from_url(own.url, namespace, near_cache=True) as store:
+            token = make_token("ada", refresh="rt", access="at", left=USABLE + 2)
             store.save_token(token)
             warm_id(store, token.get_id())
-            own.kill()
-            seen = []
-            with pytest.raises(StoreUnavailable):  # noqa: PT012
-                while True:
-                    seen.append(seconds_left(store.find_token_by_id(token.get_id())))
-                    time.sleep(0.002)
-            assert USABLE - 0.1 < min(seen) < USABLE + 0.5
-            assert store.stats()["near_outage_hits"] > len(seen) / 2
+            kill(own, store)
+            left: list[float] = []
+            with pytest.raises(StoreUnavailable):
+                use_up(store, token.get_id(), left)
+            assert seconds_left(token) < USABLE
+            assert min(left) > USABLE - 0.1
+            assert store.stats()["near_outage_hits"] > len(left) / 2
 
     def test_nothing_else_is(self, own: Server, namespace: str) -> None:
         """Neither what was never looked up, nor to another client, nor what this process has deleted or invalidated."""
-        with RedisTokenStore.from_url(own.url, namespace, near_cache=True, operation_timeout=0.1) as store:
+        with RedisTokenStore.from_url(own.url, namespace, near_cache=True) as store:
             tokens = [make_token(f"user {number}", refresh=f"rt {number}", access="at") for number in range(4)]
             for token in tokens:
                 store.save_token(token)
             ids = [token.get_id() for token in tokens]
             for id in ids[1:]:
                 warm_id(store, id)
-            own.kill()
+            kill(own, store)
             for call in (
                 lambda: store.find_token_by_id(ids[0]),
                 lambda: store.find_token(by_user("user 1")),
@@ -550,7 +580,7 @@ class TestOutage:
     @pytest.mark.parametrize("gone", ["killed", "silent"])
     def test_who_has_to_ask_waits_once(self, own: Server, namespace: str, wait_for: WaitFor, gone: str) -> None:
         """The first look-up of what is not known finds Redis away; the next are told at once, until it is back."""
-        with RedisTokenStore.from_url(own.url, namespace, near_cache=True, operation_timeout=0.4) as store:
+        with RedisTokenStore.from_url(own.url, namespace, near_cache=True, operation_timeout=1.5) as store:
             token = make_token("ada", refresh="rt", access="at")
             store.save_token(token)
             warm_id(store, token.get_id())
@@ -566,24 +596,24 @@ class TestOutage:
                     took.append(time.monotonic() - began)
                     return took[-1]
 
-                wait_for(lambda: look() < 0.1)
-                assert took[0] > 0.1
+                wait_for(lambda: look() < 0.5)
+                assert took[0] > 0.5
                 took.clear()
                 for _ in range(200):
                     look()
                     assert access_of(store, token.get_id()) == "at"
-                assert sorted(took)[190] < 0.005, "on a busy machine one is interrupted now and then"
+                assert sorted(took)[100] < 0.05, "on a busy machine one is interrupted now and then"
             if gone == "killed":
                 own.start()
             wait_for(lambda: finds_nobody(store))
 
     def test_a_kept_save_is_not_outlived(self, own: Server, namespace: str) -> None:
         """After a save that Redis could not take, the token from before it is not handed out again."""
-        with RedisTokenStore.from_url(own.url, namespace, near_cache=True, operation_timeout=0.2) as store:
+        with RedisTokenStore.from_url(own.url, namespace, near_cache=True) as store:
             token = make_token("ada", refresh="rt", access="at")
             store.save_token(token)
             warm_id(store, token.get_id())
-            own.kill()
+            kill(own, store)
             with pytest.raises(StoreUnavailable):
                 store.save_token(refreshed(token, "at2"))
             try:
@@ -595,20 +625,12 @@ class TestOutage:
     def test_outage_ttl(self, own: Server, namespace: str) -> None:
         """After it a token is not served though it is good: it may have been deleted meanwhile."""
         near = NearCache(outage_ttl=0.5)
-        with RedisTokenStore.from_url(own.url, namespace, near_cache=near, operation_timeout=0.1) as store:
+        with RedisTokenStore.from_url(own.url, namespace, near_cache=near) as store:
             token = make_token("ada", refresh="rt", access="at")
             store.save_token(token)
             warm_id(store, token.get_id())
-            killed = time.monotonic()
-            own.kill()
-            while time.monotonic() < killed + 3:
-                try:
-                    store.find_token_by_id(token.get_id())
-                except StoreUnavailable:
-                    break
-                time.sleep(0.005)
-            # It counts from when Redis was last heard of, up to a second before.
-            assert time.monotonic() - killed < 0.5 + 0.5
+            kill(own, store)
+            time.sleep(0.5)  # it counts from when Redis was last heard of, which was before
             with pytest.raises(StoreUnavailable):
                 store.find_token_by_id(token.get_id())
 
