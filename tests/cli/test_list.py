@@ -199,10 +199,18 @@ def test_a_reader_that_has_enough_ends_it_quietly(redis_desk: Desk) -> None:
 
 
 def test_a_long_list_needs_no_more_memory(redis_desk: Desk) -> None:
-    """Six times the tokens, and the same memory, within what measuring it varies."""
+    """Six times the tokens, and the same memory but for their ids."""
     peaks = []
-    usage = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
-    measured = f"import resource; from zoho_token_store.cli import main\ntry: main()\nfinally: print({usage})"
+    # What Python hands out, since what the system calls a process's peak is also that of the one that started it.
+    measured = """
+import tracemalloc
+from zoho_token_store.cli import main
+tracemalloc.start()
+try:
+    main()
+finally:
+    print(tracemalloc.get_traced_memory()[1])
+"""
     program = [PROGRAM[0], "-c", measured, "list"]
     for count in (500, 3_000):
         redis_desk.save(*(f"user{number}" for number in range(count)))
@@ -210,7 +218,7 @@ def test_a_long_list_needs_no_more_memory(redis_desk: Desk) -> None:
         *listed, peak = done.stdout.splitlines()
         assert len(listed) == count
         peaks.append(int(peak))
-    assert peaks[1] - peaks[0] < 4 * 1024, f"{peaks} KB"
+    assert peaks[1] - peaks[0] < 1024 * 1024, peaks
 
 
 class TestTerminal:
