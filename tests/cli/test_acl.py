@@ -62,7 +62,7 @@ def test_a_worker_may_wait_for_replicas(
     with server.client(decode_responses=True) as admin:
         admin.execute_command("ACL", "SETUSER", "ada", *printed.split(), ">new")
         url = f"redis://ada:new@127.0.0.1:{server.port}"
-        with RedisTokenStore.from_url(url, "crm", min_replicas=1, operation_timeout=0.3) as store:
+        with RedisTokenStore.from_url(url, "crm", min_replicas=1, operation_timeout=2.0) as store:
             with pytest.raises(NotDurable) as caught:
                 store.save_token(make_token("ada", refresh="no replica has it"))
             assert caught.value.on_disk == bool(arguments)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from certificates import Authority
-from cli.program import PROGRAM, run_here
+from cli.program import PROGRAM, run_here, until
 from contract.tokens import make_token
 from integration.fleet import wait_until
 from servers import Binary, Server, find_binaries, newest_binary
@@ -246,8 +246,7 @@ def test_snapshots_alone(start: Callable[..., Patient]) -> None:
     with patient.server.client() as client:
         info = client.info()
         assert patient.severity("persistence") == "danger"
-        while client.info()["uptime_in_seconds"] < 4:
-            pass
+        until(lambda: client.info()["uptime_in_seconds"] >= 4)
         client.save()
         assert client.info()["rdb_last_save_time"] > info["rdb_last_save_time"]
     assert patient.severity("persistence") == "warning"

@@ -21,6 +21,8 @@ LIFE = 30.0
 """Life of an access token: due for a refresher 15 s before its end, for a worker 10 s."""
 DUE = 17.0
 """An age at which it is due for a refresher only."""
+GIVEN_UP = 7.0
+"""Within this time a signal has ended it, seconds: before a lease, or a call to Zoho, would end by itself."""
 
 
 Start = Callable[..., Program]
@@ -138,7 +140,7 @@ def test_a_signal_ends_a_rest(site: Site, start: Start, number: int) -> None:
     program.rounds(1)
     status, seconds = program.end(number)
     assert (status, program.said("stopped")) == (0, 1)
-    assert seconds < 3
+    assert seconds < GIVEN_UP
     assert "Traceback" not in program.output
 
 
@@ -150,20 +152,20 @@ def test_a_refresh_under_way_may_end(site: Site, start: Start) -> None:
     until(lambda: site.lease(record_id).get("owner"))
     status, seconds = program.end()
     assert status == 0
-    assert seconds < 3
+    assert seconds < GIVEN_UP
     assert is_fresh(site, record_id)
     assert site.zoho.counters.refreshes == 1
 
 
 def test_a_refresh_that_hangs_is_left_to_another(site: Site, start: Start) -> None:
-    """SIGTERM ends it within 3 s all the same, and its lease is free before it would have run out."""
+    """SIGTERM ends it soon all the same, and its lease is free before it would have run out."""
     record_id = log_in(site)
     site.zoho.faults.set(hang=True)
     program = start()
     until(lambda: site.lease(record_id).get("owner"))
     status, seconds = program.end()
     assert status == 0, program.output
-    assert seconds < 3
+    assert seconds < GIVEN_UP
     assert "Traceback" not in program.output
     assert "owner" not in site.lease(record_id)
     until(lambda: site.zoho.counters.abandoned)
@@ -204,7 +206,7 @@ def test_it_may_start_before_redis(site: Site, start: Start, start_server: Calla
     program.wait_for("WARNING Redis cannot be used", times=2)
     status, seconds = program.end()
     assert status == 0
-    assert seconds < 3
+    assert seconds < GIVEN_UP
 
 
 def test_a_rejected_token_is_not_offered_again(site: Site, start: Start) -> None:

@@ -237,7 +237,7 @@ def _give_time(future: Any) -> None:
     """Let a call end that does not wait for anybody."""
     ended = threading.Event()
     future.add_done_callback(lambda _: ended.set())
-    ended.wait(0.5)
+    ended.wait(1.5)
 
 
 def crowded(place: Place) -> None:

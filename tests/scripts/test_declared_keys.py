@@ -147,7 +147,7 @@ def test_keys_at_run_time_are_declared(real_server: Any, namespace: str) -> None
         try:
             everything(make_store)
             with pytest.raises(NotDurable):
-                make_store(min_replicas=1, operation_timeout=0.5).save_token(make_token(refresh="no replica has it"))
+                make_store(min_replicas=1, operation_timeout=2.0).save_token(make_token(refresh="no replica has it"))
             operate(make_store(), real_server, namespace)
         finally:
             for store in stores:

@@ -149,9 +149,9 @@ def test_any_text(before: str, sign: str, after: str) -> None:
 )
 def test_long_texts(text: str) -> None:
     """The time grows with the length, and not with its square."""
-    began = time.perf_counter()
+    began = time.process_time()
     redact(text)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 class Recorder(logging.Handler):

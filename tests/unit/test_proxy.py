@@ -80,7 +80,7 @@ def test_faults_wait_in_line(proxy: FaultyProxy) -> None:
 
 def test_black_hole(proxy: FaultyProxy) -> None:
     """Requests are taken and never answered; afterwards the world is whole again."""
-    client = proxy.client(socket_timeout=0.05)
+    client = proxy.client(socket_timeout=1.0)
     client.ping()
     proxy.black_hole = True
     with pytest.raises(redis.TimeoutError):
@@ -115,7 +115,7 @@ def test_delay(proxy: FaultyProxy) -> None:
 
 def test_one_connection_alone(proxy: FaultyProxy) -> None:
     """A connection's own switches touch no other."""
-    unlucky, lucky = proxy.client(socket_timeout=0.05), proxy.client()
+    unlucky, lucky = proxy.client(socket_timeout=1.0), proxy.client()
     unlucky.ping()
     proxy.connections[0].drop_next_reply()
     lucky.set("a", 1)

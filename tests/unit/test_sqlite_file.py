@@ -63,6 +63,11 @@ def look(path: Path, query: str, *values: Any) -> list[Any]:
         connection.close()
 
 
+def _open_files() -> int:
+    """Return how many files this process has open; 0 where that cannot be seen."""
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
 class TestMode:
     """Who may read the file."""
 
@@ -284,7 +289,7 @@ class TestFailures:
 
     def test_another_process_holds_the_file(self, make: MakeStore, path: Path) -> None:
         """It is waited for within the budget; what has to be read is read meanwhile; the save is kept, and made."""
-        store = make(operation_timeout=0.3)
+        store = make(operation_timeout=2.0)
         token = make_token("ada", refresh="rt", access="at")
         store.save_token(token)
         holder = sqlite3.connect(path, isolation_level=None)
@@ -293,7 +298,7 @@ class TestFailures:
         with pytest.raises(StoreUnavailable) as caught:
             store.save_token(refreshed(token, "at2"))
         assert caught.value.passing
-        assert 0.2 < time.monotonic() - began < 2
+        assert 1.5 < time.monotonic() - began < 10
         assert SQLiteTokenStore(path).find_token_by_id(token.get_id()).get_access_token() == "at"
         holder.execute("ROLLBACK")
         holder.close()
@@ -345,7 +350,7 @@ class TestFailures:
 
     def test_a_full_disk(self, make: MakeStore, path: Path) -> None:
         """A save that finds no room is refused as a whole; when there is room it is made."""
-        store = make(operation_timeout=0.2)
+        store = make(operation_timeout=2.0)
         store.save_token(make_token("ada", refresh="rt", access="at"))
         database = store._repository._database
         with database.reading() as tables:
@@ -376,6 +381,7 @@ class TestConnections:
     def test_threads_share_them(self, make: MakeStore, path: Path) -> None:
         """32 threads that save and find at once: all of it is there, and few connections stay open."""
         store = make(operation_timeout=30.0)
+        before = _open_files()
         failures: list[BaseException] = []
 
         def work(number: int) -> None:
@@ -393,7 +399,7 @@ class TestConnections:
             thread.join()
         assert failures == []
         assert len(store.get_tokens()) == 32
-        assert len(os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ()) < 100
+        assert _open_files() - before < 48, "each connection has two or three"
 
     def test_a_store_that_nobody_has_any_more(self, path: Path) -> None:
         """Its connections are closed with it."""
@@ -406,8 +412,10 @@ class TestConnections:
     def test_what_has_ended_is_thrown_away(self, make: MakeStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A process does so now and then, when it writes; until then nobody sees it."""
         store = make()
-        store.save_token(make_token("ada", access="at", left=0.05))
-        time.sleep(0.06)
+        store.save_token(make_token("ada", access="at"))
+        assert len(store.get_tokens()) == 1
+        for table in ("records", "pointers"):
+            look(path, f"UPDATE {table} SET ends_ms = 1 WHERE ends_ms > 0")  # noqa: S608 - the names stand here
         assert store.get_tokens() == []
         assert look(path, "SELECT count(*) FROM records") == [(1,)]
         monkeypatch.setattr(sqlite_tables, "SWEEP_EVERY", 0)

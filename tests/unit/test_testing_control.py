@@ -102,6 +102,6 @@ def test_it_runs_as_a_service() -> None:
             assert len(control.issue_grant_code(client_id="1000.MINE")) == 70
             assert control.state()["limits"]["access_token_ttl"] == 9
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(30) == 0
         finally:
             process.kill()

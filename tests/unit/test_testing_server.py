@@ -57,8 +57,8 @@ def crm(zoho: FakeZoho, access_token: str, path: str = "/crm/v8/users?type=Curre
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, up to 5 s."""
-    end = time.monotonic() + 5
+    """Wait for a condition, up to 30 s."""
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -345,7 +345,7 @@ def test_hang_holds_requests_until_released(zoho: FakeZoho) -> None:
     assert zoho.counters.refreshes == 0
     zoho.faults.set(hang=False)
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     traffic = zoho.traffic(token)
     assert (traffic.refreshes, traffic.in_flight, traffic.max_in_flight) == (3, 0, 3)
     assert zoho.max_in_flight() == zoho.max_in_flight(token) == 3
@@ -383,8 +383,8 @@ def test_stop_does_not_wait_for_hanging_requests() -> None:
     started = time.monotonic()
     zoho.stop()
     zoho.stop()
-    assert time.monotonic() - started < 1
-    thread.join(5)
+    assert time.monotonic() - started < 5
+    thread.join(30)
     assert not thread.is_alive()
 
 
