@@ -161,7 +161,7 @@ class FaultyProxy(Switches):
             except OSError:  # the server is down, and so are we
                 _reset(client)
                 continue
-            self.connections.append(ProxiedConnection(self, client, server))
+            ProxiedConnection(self, client, server).start()
 
 
 class ProxiedConnection(Switches):
@@ -174,6 +174,10 @@ class ProxiedConnection(Switches):
         self._server = server
         self._closed = threading.Event()
         self._swallow = False
+
+    def start(self) -> None:
+        """Forward; whoever has got a reply finds the connection among the proxy's."""
+        self._proxy.connections.append(self)
         for pump in (self._pump_requests, self._pump_replies):
             threading.Thread(target=pump, name="proxy", daemon=True).start()
 
