@@ -139,9 +139,12 @@ def test_cut_off(real_server: Server, namespace: str) -> None:
             if trimmed:
                 other.save_token(make_token(refresh_token="another", access_token="access", **CLIENT))
                 client.xtrim(Keyspace(namespace).events, maxlen=1, approximate=False)
-            for record_id in (kept, logged_out):
-                assert store.find_token_by_id(record_id).get_access_token() == "access"
-            assert store.stats()["near_outage_hits"] > outage_hits
+
+            def is_cut_off(before: int = outage_hits, ids: tuple[str, ...] = (kept, logged_out)) -> bool:
+                assert {outcome(store, record_id) for record_id in ids} == {"access"}
+                return store.stats()["near_outage_hits"] > before
+
+            wait_until(is_cut_off, "its reader has found out")
             proxy.refuse = False
             back = time.monotonic()
             # Tokens from an outage are counted apart, so this is the first look after the reconnection.
