@@ -43,7 +43,6 @@ class Rounds:
         self._ids = ids
         self._every = every
         self._stopped = threading.Event()
-        self._ended = threading.Event()
         self._unseen = list(ids or ())
         self.away = False
         self.well = True
@@ -56,12 +55,14 @@ class Rounds:
             tell: Called when it has ended by itself.
             once: Whether the first round is the last one too.
         """
-        threading.Thread(target=self._run, args=(tell, once), name="zoho-tokens-refresher", daemon=True).start()
+        arguments = (tell, once)
+        self._thread = threading.Thread(target=self._run, args=arguments, name="zoho-tokens-refresher", daemon=True)
+        self._thread.start()
 
     def stop(self, at_most: float) -> None:
         """Begin no other round, and return when the last has ended, or after some seconds."""
         self._stopped.set()
-        self._ended.wait(at_most)
+        self._thread.join(at_most)
 
     def _run(self, tell: Callable[[], None], once: bool) -> None:
         try:
@@ -72,7 +73,6 @@ class Rounds:
             if not self._stopped.is_set():  # else the store was closed under a round that took too long
                 self.failure = error
         finally:
-            self._ended.set()
             tell()
 
     def _round(self) -> float:

@@ -53,8 +53,8 @@ def stats(target: Target, quiet: bool, as_json: bool) -> None:
     """
     with target.open() as store:
         *_, census = count_tokens(store)
-        told: dict[str, Any] = {"tokens": census.told(), "leases": None, "blocked_clients": None, "events": None}
-        told["counted"] = None
+        told: dict[str, Any] = {"tokens": census.told()}
+        told |= dict.fromkeys(("leases", "blocked_clients", "events", "counted"))
         if isinstance(store, RedisTokenStore):
             told |= _of_fleet(store, target)
     if as_json:
